@@ -1,0 +1,119 @@
+/**
+ * What the engine offers: the dozen calls that both wire dialects and the REST API make. A rule is written behind
+ * these and nowhere else. Every failure is an UploadError whose code server/errors/table.ts turns into an answer.
+ */
+import type { Readable } from 'node:stream'
+import type { ByteRange } from './ports/byte-store.ts'
+import type { ListQuery, Page } from './ports/records.ts'
+import type { Body, Principal, Upload, UploadId } from './words.ts'
+
+/** Bytes that come with a creation or an append. */
+export interface Incoming {
+  /** Node's own request stream; the engine reads it, pauses it and never joins it. null: no body. */
+  readonly body: Body | null
+  /** Content-Length, where one was sent; null for chunked. */
+  readonly bodyLength: number | null
+  /** Called once, right before the first byte is asked for: the moment for `100 Continue`. Not called when refused before. */
+  readonly beforeBody?: () => void
+}
+
+export interface CreateRequest extends Incoming {
+  /** null: deferred. */
+  readonly length: number | null
+  /** `Upload-Metadata` as sent (latin1 string of its bytes); null or '' : none. */
+  readonly metadataRaw: string | null
+  /** The media type and file name the client gave by other means than metadata (REST, IETF), if any. */
+  readonly contentType?: string
+  readonly filename?: string
+}
+
+export interface AppendRequest extends Incoming {
+  /** `Upload-Offset`: where the client believes the upload to end. */
+  readonly offset: number
+  /** `Upload-Length` on an append: the deferred length becomes known. */
+  readonly declaredLength?: number
+}
+
+/** An upload and the offset that may be told about it. */
+export interface Standing {
+  readonly upload: Upload
+  /** Durable bytes. Equal to upload.length only when the object is whole. */
+  readonly offset: number
+}
+
+export interface Download {
+  readonly upload: Upload
+  /** Size of the whole representation, bytes. */
+  readonly bytes: number
+  /** Strong ETag, quoted. */
+  readonly etag: string
+  /** Begin streaming; call once, after Range and conditions were settled. Destroying the stream stops it. */
+  open(range?: ByteRange): Promise<Readable>
+}
+
+export interface Engine {
+  /** Longest allowed upload, bytes. */
+  readonly maxBytes: number
+  /**
+   * A new upload, with its first bytes if they come along. A whole file in one call is one object and one row.
+   * Throws: length_invalid, upload_too_large, metadata_invalid, metadata_too_large, body_exceeds_length, refused_by_hook,
+   * forbidden, store_unavailable, records_unavailable, shutting_down, body_cut. When the upload exists although the
+   * body failed, the error's facts have `location_id` and `offset`.
+   */
+  create(principal: Principal, request: CreateRequest): Promise<Standing>
+  /**
+   * Bytes at the end of an upload; finishes it when they complete it. Throws: not_found, upload_gone, offset_mismatch
+   * (facts.offset), length_conflict, length_already_known, upload_too_large, body_exceeds_length, upload_busy,
+   * hold_lost, finish_pending, body_cut, body_stalled, shutting_down, *_unavailable.
+   */
+  append(principal: Principal, id: UploadId, request: AppendRequest): Promise<Standing>
+  /**
+   * The durable offset now. A live holder is made to flush; a stalled one is cut; a dead one is replaced and the session
+   * rebuilt; a pending finish is driven on. Throws: not_found, upload_gone, and `upload_busy` or `finish_pending`
+   * (both 423) when no answer can be had in time, whatever is away.
+   */
+  inspect(principal: Principal, id: UploadId): Promise<Standing>
+  /** Ends an upload in any state and removes its bytes. Throws: not_found, upload_gone, upload_busy, refused_by_hook, *_unavailable. */
+  terminate(principal: Principal, id: UploadId): Promise<void>
+  /** The record alone, no hold taken. Throws: not_found, records_unavailable. */
+  record(principal: Principal, id: UploadId): Promise<Upload>
+  /** The caller's uploads. */
+  list(principal: Principal, query: Omit<ListQuery, 'tenant'>): Promise<Page>
+  /** A finished upload's bytes. Throws: not_found, upload_gone, upload_not_finished. */
+  download(principal: Principal, id: UploadId): Promise<Download>
+  /** One round of housekeeping: drives standing finishes on, expires what is due. Returns how many of each. */
+  sweep(): Promise<{ finished: number; expired: number }>
+  /** Stop: running appends flush what they received and end with shutting_down; holds are released. */
+  close(): Promise<void>
+}
+
+/** What a lifecycle hook may see of an upload that does not exist yet. */
+export interface UploadDraft {
+  readonly id: UploadId
+  readonly length: number | null
+  readonly metadata: Readonly<Record<string, string>>
+  readonly contentType: string | null
+  readonly filename: string | null
+}
+
+/** The blocking lifecycle hooks as the engine calls them. Each may throw UploadError('refused_by_hook') with facts.status (4xx). */
+export interface Gatekeeper {
+  preCreate(principal: Principal, draft: UploadDraft): Promise<void>
+  /** All bytes are durable; the object is not made yet. A refusal ends the upload as terminated. */
+  preFinish(upload: Upload): Promise<void>
+  preTerminate(principal: Principal, upload: Upload): Promise<void>
+}
+
+/** Counters that the engine moves; server/observability maps them to metrics. */
+export interface EngineEvents {
+  created(upload: Upload): void
+  finished(upload: Upload, bytes: number): void
+  terminated(upload: Upload): void
+  expired(upload: Upload): void
+  received(bytes: number): void
+  /** How a hold was come by, and how long it took. */
+  held(kind: 'clean' | 'rebuild' | 'unclean', waitedMs: number): void
+  flushed(reason: 'end' | 'cut' | 'wanted' | 'inspect' | 'age' | 'memory', bytes: number): void
+  /** Committed: the outbox has something to relay. */
+  outbox(): void
+}
