@@ -18,7 +18,7 @@ async function databases(): Promise<string[]> {
 test('a fresh database is empty, reachable and gone after drop, open connections or not', async () => {
   const { url, name, drop } = await freshDatabase()
   const client = new pg.Client({ connectionString: url })
-  const cut = new Promise((resolve) => client.once('error', resolve))
+  const cut = new Promise((resolve) => client.on('error', resolve))
   await client.connect()
   await client.query('create table t (x int)')
   assert.ok((await databases()).includes(name))
