@@ -79,6 +79,9 @@ export interface Queue {
   close(): Promise<void>
 }
 
+/** What a handler gets to let go after its signal was aborted, milliseconds. */
+export const ABORT_GRACE_MS = 1_000
+
 /** What the two queues have in common. Times in milliseconds. */
 export interface RetryOptions {
   /** Tries before a job becomes a dead letter. Default 10. */
@@ -105,7 +108,8 @@ export function retryPolicy(options: RetryOptions): RetryPolicy {
     keepDone: options.keepDone ?? 1_000,
   }
   for (const [name, value] of Object.entries(policy)) {
-    if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`queue: ${name} must be a whole number, not ${value}`)
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new RangeError(`queue: ${name} must be a whole number, not ${value}`)
   }
   if (policy.attempts < 1) throw new RangeError('queue: attempts must be at least 1')
   return policy
