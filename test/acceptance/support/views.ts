@@ -1,0 +1,109 @@
+/** What the service keeps, seen past it: rows in Postgres, sessions in Redis, keys in S3, files on disk. */
+import { readdir, stat } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import { s3Client, type TestS3 } from '../../support/services.ts'
+
+export interface Insight {
+  readonly db: pg.Pool
+  readonly redis: Redis
+  /** Keys of objects and of open multipart uploads that have the id. */
+  keysOf(id: string): Promise<string[]>
+  /** Every key of the bucket and every open multipart upload. */
+  listing(): Promise<string[]>
+  /** Types of the upload's outbox events, in order. */
+  eventsOf(id: string, type?: string): Promise<string[]>
+  rowOf(id: string): Promise<Record<string, unknown> | undefined>
+  /** Row, session and listing of one upload; columns that only say when somebody looked are left out. */
+  viewOf(id: string): Promise<unknown>
+  /** Rows of all uploads. */
+  uploadCount(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface Places {
+  readonly s3: TestS3
+  readonly bucket: string
+  readonly databaseUrl: string
+  readonly redisUrl: string
+  readonly prefix: string
+}
+
+/** Fields of a session that a mere look may renew. */
+const FLEETING = /token|lease|holder|until|expires|seen/i
+
+async function sessionsOf(redis: Redis, prefix: string, id: string): Promise<Record<string, unknown>> {
+  const found: Record<string, unknown> = {}
+  for (const key of (await redis.keys(`*${prefix}*${id}*`)).sort()) {
+    if ((await redis.type(key)) !== 'hash') continue
+    const hash = await redis.hgetall(key)
+    found[key] = Object.fromEntries(Object.entries(hash).filter(([field]) => !FLEETING.test(field)))
+  }
+  return found
+}
+
+export function productionInsight(places: Places): Insight {
+  const db = new pg.Pool({ connectionString: places.databaseUrl, max: 2 })
+  db.on('error', () => {})
+  const redis = new Redis(places.redisUrl, { lazyConnect: true })
+  const client = s3Client(places.s3)
+  const Bucket = places.bucket
+
+  async function listing(): Promise<string[]> {
+    const found: string[] = []
+    let token: string | undefined
+    do {
+      const page = await client.send(new ListObjectsV2Command({ Bucket, ContinuationToken: token }))
+      for (const { Key, Size } of page.Contents ?? []) found.push(`object ${Key} ${Size}`)
+      token = page.NextContinuationToken
+    } while (token !== undefined)
+    const open = await client.send(new ListMultipartUploadsCommand({ Bucket }))
+    for (const { Key, UploadId } of open.Uploads ?? []) found.push(`multipart ${Key} ${UploadId}`)
+    return found.sort()
+  }
+
+  async function rowOf(id: string): Promise<Record<string, unknown> | undefined> {
+    return (await db.query('select * from uploads where id = $1', [id])).rows[0]
+  }
+
+  const keysOf = async (id: string) => (await listing()).filter((line) => line.includes(id))
+
+  return {
+    db,
+    redis,
+    keysOf,
+    listing,
+    rowOf,
+    eventsOf: async (id, type) => {
+      const { rows } = await db.query('select type from outbox where upload_id = $1 order by seq', [id])
+      return rows.map((row: { type: string }) => row.type).filter((one) => type === undefined || one === type)
+    },
+    viewOf: async (id) => ({
+      row: await rowOf(id),
+      session: await sessionsOf(redis, places.prefix, id),
+      keys: await keysOf(id),
+    }),
+    uploadCount: async () => Number((await db.query('select count(*) as n from uploads')).rows[0].n),
+    close: async () => {
+      const keys = await redis.keys(`*${places.prefix}*`)
+      if (keys.length > 0) await redis.unlink(...keys)
+      redis.disconnect()
+      await db.end()
+      client.destroy()
+    },
+  }
+}
+
+/** Files below `directory` whose path has the id, with their sizes. */
+export async function filesView(directory: string, id: string): Promise<{ name: string; bytes: number }[]> {
+  const found: { name: string; bytes: number }[] = []
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    const name = relative(directory, join(entry.parentPath, entry.name))
+    if (!entry.isFile() || !name.includes(id)) continue
+    const { size } = await stat(join(directory, name)).catch(() => ({ size: -1 }))
+    if (size >= 0) found.push({ name, bytes: size })
+  }
+  return found.sort((a, b) => a.name.localeCompare(b.name))
+}
