@@ -1,0 +1,58 @@
+import { CreateBucketCommand, HeadBucketCommand } from '@aws-sdk/client-s3'
+import { UploadError } from '../../uploads/errors.ts'
+import { expecting, type Target } from './calls.ts'
+import type { S3Failure } from './failure.ts'
+import { asFailure } from './failure.ts'
+import { withRetries } from './retry.ts'
+
+/** The store answers, and says that there is no such bucket: the configuration is wrong, waiting does not help. */
+export class BucketMissing extends Error {
+  readonly bucket: string
+
+  constructor(bucket: string, where: string) {
+    super(
+      `The bucket "${bucket}" does not exist at ${where}. Create it, correct the bucket's name, ` +
+        'or set S3_CREATE_BUCKET=true to have it created at the start.',
+    )
+    this.name = 'BucketMissing'
+    this.bucket = bucket
+  }
+}
+
+/** A HEAD has no body, so SDK and stores spell "no such bucket" in two ways. */
+const MISSING = { NotFound: false, NoSuchBucket: false } as const
+
+/** One try: is the bucket there? */
+export async function bucketExists({ client, bucket }: Target, abortSignal?: AbortSignal): Promise<boolean> {
+  const command = new HeadBucketCommand({ Bucket: bucket })
+  return (await expecting(client.send(command, abortSignal ? { abortSignal } : {}), MISSING)) !== false
+}
+
+/**
+ * Makes sure of the bucket at the start. Throws {@link BucketMissing} when it is not there and `create` is false, and
+ * `store_unavailable` when the store does not answer or refuses the keys: that may pass.
+ */
+export async function ensureBucket(target: Target, region: string, where: string, create: boolean): Promise<void> {
+  if (await withRetries('HeadBucket', () => bucketExists(target))) return
+  if (!create) throw new BucketMissing(target.bucket, where)
+  const command = new CreateBucketCommand({
+    Bucket: target.bucket,
+    ...(region === 'us-east-1' || where !== 'AWS'
+      ? {}
+      : { CreateBucketConfiguration: { LocationConstraint: region as never } }),
+  })
+  // Another process of ours may be first.
+  const known = { BucketAlreadyOwnedByYou: null, BucketAlreadyExists: null } as const
+  await withRetries('CreateBucket', () => expecting(target.client.send(command), known))
+  if (await withRetries('HeadBucket', () => bucketExists(target))) return
+  throw new UploadError('store_unavailable', `The bucket "${target.bucket}" was created but is not there yet`)
+}
+
+/** Is the store there, with our bucket? One try. Throws `store_unavailable`. */
+export async function pingBucket(target: Target, signal?: AbortSignal): Promise<void> {
+  const there = await bucketExists(target, signal).catch((error: unknown) => {
+    const failure: S3Failure = asFailure(error)
+    throw new UploadError('store_unavailable', `The store does not answer: ${failure.message}`, { cause: failure })
+  })
+  if (!there) throw new UploadError('store_unavailable', `The bucket "${target.bucket}" does not exist`)
+}

@@ -1,0 +1,96 @@
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { S3Client } from '@aws-sdk/client-s3'
+import type { S3Credentials, S3Settings } from './options.ts'
+
+/**
+ * The SDK clients of one store. Reads have connections of their own: slow downloads must not keep a Complete waiting,
+ * and a reader that pauses is no reason to time out.
+ */
+export interface S3Clients {
+  readonly control: S3Client
+  readonly reads: S3Client
+}
+
+/** Retries are ours (retry.ts), so that an unanswered first try is seen; checksums are ours where they are sent. */
+export function s3Clients(settings: S3Settings): S3Clients {
+  const shared = {
+    region: settings.region,
+    forcePathStyle: settings.forcePathStyle,
+    maxAttempts: 1,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    ...(settings.endpoint === undefined ? {} : { endpoint: settings.endpoint }),
+    ...(settings.credentials === undefined ? {} : { credentials: settings.credentials }),
+  } as const
+  const { connectTimeoutMs: connectionTimeout, requestTimeoutMs, maxSockets } = settings
+  const agents = (sockets: number) => ({
+    httpAgent: new HttpAgent({ keepAlive: true, maxSockets: sockets }),
+    httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets: sockets }),
+  })
+  return {
+    control: new S3Client({
+      ...shared,
+      requestHandler: { ...agents(maxSockets), connectionTimeout, socketTimeout: requestTimeoutMs },
+    }),
+    reads: new S3Client({
+      ...shared,
+      requestHandler: {
+        ...agents(Number.POSITIVE_INFINITY),
+        connectionTimeout,
+        requestTimeout: requestTimeoutMs,
+        throwOnRequestTimeout: true,
+        socketTimeout: 0,
+      },
+    }),
+  }
+}
+
+/** Where the bucket's objects are: `http://host:port/bucket` or `https://bucket.host`, by the SDK's own endpoint rules. */
+export function bucketUrl(client: S3Client, settings: S3Settings): URL {
+  return client.config.endpointProvider({
+    Bucket: settings.bucket,
+    Region: settings.region,
+    ForcePathStyle: settings.forcePathStyle,
+    UseFIPS: false,
+    UseDualStack: false,
+    Accelerate: false,
+    UseGlobalEndpoint: false,
+    DisableMultiRegionAccessPoints: false,
+    ...(settings.endpoint === undefined ? {} : { Endpoint: settings.endpoint }),
+  }).url
+}
+
+/** Ask again this long before the keys expire. */
+const RENEW_BEFORE_MS = 60_000
+
+/** The keys of the hot path: from the SDK's resolved provider, kept until shortly before they expire. */
+export class CredentialSource {
+  readonly #provider: () => Promise<S3Credentials>
+  #current: S3Credentials | null = null
+  #asking: Promise<S3Credentials> | null = null
+
+  constructor(provider: () => Promise<S3Credentials>) {
+    this.#provider = provider
+  }
+
+  /** The keys when they are at hand: no promise on the hot path. */
+  current(): S3Credentials | null {
+    const expires = this.#current?.expiration?.getTime()
+    return expires !== undefined && expires - RENEW_BEFORE_MS < Date.now() ? null : this.#current
+  }
+
+  /** Asks the provider; callers at the same time share one question. */
+  async renew(): Promise<S3Credentials> {
+    this.#asking ??= this.#provider().finally(() => {
+      this.#asking = null
+    })
+    this.#current = await this.#asking
+    return this.#current
+  }
+
+  /** The store says that they are expired. */
+  forget(): void {
+    this.#current = null
+  }
+}

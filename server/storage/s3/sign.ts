@@ -1,0 +1,77 @@
+import { createHmac, hash } from 'node:crypto'
+
+export interface SigningKeys {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string | undefined
+}
+
+/** The body is not hashed: TLS or the CRC header protects it, and hashing would cost more than sending. */
+export const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD'
+
+function hmac(key: string | Buffer, data: string): Buffer {
+  return createHmac('sha256', key).update(data).digest()
+}
+
+/** `20260102T030405Z` */
+export function amzDate(time: number): string {
+  return `${new Date(time).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
+}
+
+/** encodeURIComponent, and what RFC 3986 also reserves: the spelling that SigV4 signs. */
+export function encodeStrict(text: string): string {
+  return encodeURIComponent(text).replaceAll(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+}
+
+/** A key as the path of a request: every segment encoded, the slashes kept. */
+export function encodeKey(key: string): string {
+  return key.split('/').map(encodeStrict).join('/')
+}
+
+export interface SignedParts {
+  readonly method: string
+  /** Encoded path, as it is sent. */
+  readonly path: string
+  /** Encoded query without `?`, sorted by name, every name with its `=`. */
+  readonly query: string
+  /** Lower-case names and trimmed values, one after the other, sorted by name; `x-amz-content-sha256` among them. */
+  readonly headers: readonly string[]
+  readonly payloadHash: string
+}
+
+/** AWS Signature Version 4 for S3. The signing key depends on secret and day alone, so it is derived once for both. */
+export class Signer {
+  readonly #region: string
+  #derivedFor = ''
+  #key = Buffer.alloc(0)
+
+  constructor(region: string) {
+    this.#region = region
+  }
+
+  /** The value of the `authorization` header. `date` is what `x-amz-date` says. */
+  sign(keys: SigningKeys, date: string, parts: SignedParts): string {
+    const { headers } = parts
+    let canonicalHeaders = ''
+    let names = ''
+    for (let i = 0; i < headers.length; i += 2) {
+      canonicalHeaders += `${headers[i]}:${headers[i + 1]}\n`
+      names += i === 0 ? headers[i] : `;${headers[i]}`
+    }
+    const day = date.slice(0, 8)
+    const scope = `${day}/${this.#region}/s3/aws4_request`
+    const canonical = `${parts.method}\n${parts.path}\n${parts.query}\n${canonicalHeaders}\n${names}\n${parts.payloadHash}`
+    const toSign = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash('sha256', canonical)}`
+    const signature = createHmac('sha256', this.#signingKey(keys.secretAccessKey, day)).update(toSign).digest('hex')
+    return `AWS4-HMAC-SHA256 Credential=${keys.accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`
+  }
+
+  #signingKey(secret: string, day: string): Buffer {
+    const derivedFor = `${day}${secret}`
+    if (this.#derivedFor !== derivedFor) {
+      this.#key = hmac(hmac(hmac(hmac(`AWS4${secret}`, day), this.#region), 's3'), 'aws4_request')
+      this.#derivedFor = derivedFor
+    }
+    return this.#key
+  }
+}

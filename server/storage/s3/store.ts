@@ -1,0 +1,178 @@
+import { Readable } from 'node:stream'
+import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+} from '@aws-sdk/client-s3'
+import { UploadError } from '../../uploads/errors.ts'
+import type {
+  ByteRange,
+  ByteStore,
+  ObjectOptions,
+  Piece,
+  StoredObject,
+  WriteOptions,
+} from '../../uploads/ports/byte-store.ts'
+import type { Part } from '../../uploads/words.ts'
+import { bucketExists, ensureBucket, pingBucket } from './bucket.ts'
+import {
+  type Completed,
+  complete,
+  expecting,
+  listPage,
+  listParts,
+  quotedEtag,
+  removeBatch,
+  type Target,
+} from './calls.ts'
+import { bucketUrl, CredentialSource, type S3Clients, s3Clients } from './client.ts'
+import { HotPath } from './hot-path.ts'
+import { type S3Options, type S3Settings, s3Settings } from './options.ts'
+import { storeRead } from './read.ts'
+import { withRetries } from './retry.ts'
+
+const MIB = 1024 * 1024
+const DELETE_BATCH = 1000
+
+/** Bytes in any S3-compatible store: PutObject and UploadPart by the hot path, everything else by the SDK. */
+export class S3ByteStore implements ByteStore {
+  readonly minPartBytes = 5 * MIB
+  readonly maxParts = 10_000
+  readonly maxObjectBytes = 5 * MIB * MIB
+  readonly bucket: string
+  readonly #settings: S3Settings
+  readonly #clients: S3Clients
+  readonly #target: Target
+  readonly #hot: HotPath
+
+  constructor(options: S3Options) {
+    const settings = s3Settings(options)
+    this.#settings = settings
+    this.bucket = settings.bucket
+    this.#clients = s3Clients(settings)
+    const { control } = this.#clients
+    this.#target = { client: control, bucket: settings.bucket }
+    const credentials = new CredentialSource(() => control.config.credentials())
+    this.#hot = new HotPath({ ...settings, url: bucketUrl(control, settings), credentials })
+  }
+
+  /**
+   * At the start: throws `BucketMissing` when the bucket does not exist and `create` is false, `store_unavailable`
+   * when the store is away.
+   */
+  ensureBucket(create: boolean): Promise<void> {
+    return ensureBucket(this.#target, this.#settings.region, this.#settings.endpoint ?? 'AWS', create)
+  }
+
+  async putObject(key: string, piece: Piece, options: ObjectOptions = {}): Promise<StoredObject> {
+    const etag = await withRetries(`PutObject ${key}`, () => this.#hot.putObject(key, piece, options), options)
+    return { key, bytes: piece.body.length, etag: quotedEtag(etag) }
+  }
+
+  createMultipart(key: string, _partBytes: number, options: ObjectOptions = {}): Promise<string> {
+    const { contentType, signal } = options
+    const command = new CreateMultipartUploadCommand({
+      Bucket: this.bucket,
+      Key: key,
+      // Asked for here, or no store checks a CRC-32 of the whole object at the Complete.
+      ChecksumAlgorithm: 'CRC32',
+      ChecksumType: 'FULL_OBJECT',
+      ...(contentType === undefined ? {} : { ContentType: contentType }),
+    })
+    const attempt = async (): Promise<string> => {
+      const { UploadId } = await this.#clients.control.send(command, signal ? { abortSignal: signal } : {})
+      if (UploadId) return UploadId
+      throw new UploadError('internal', `S3 CreateMultipartUpload ${key} answered without an upload id`)
+    }
+    return withRetries(`CreateMultipartUpload ${key}`, attempt, options)
+  }
+
+  async uploadPart(
+    key: string,
+    multipartId: string,
+    number: number,
+    piece: Piece,
+    options: WriteOptions = {},
+  ): Promise<Part | null> {
+    const attempt = (): Promise<string | null> =>
+      expecting(this.#hot.uploadPart(key, multipartId, number, piece, options), { NoSuchUpload: null })
+    const etag = await withRetries(`UploadPart ${number} of ${key}`, attempt, options)
+    return etag === null ? null : { number, bytes: piece.body.length, etag: quotedEtag(etag), crc32: piece.crc32 }
+  }
+
+  listParts(key: string, multipartId: string): Promise<Part[] | null> {
+    return listParts(this.#target, key, multipartId, (attempt) => withRetries(`ListParts ${key}`, attempt))
+  }
+
+  async completeMultipart(
+    key: string,
+    multipartId: string,
+    parts: readonly Part[],
+    whole: { readonly bytes: number; readonly crc32: number | null },
+    options: WriteOptions = {},
+  ): Promise<Completed> {
+    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
+    if (parts.length === 0 || bytes !== whole.bytes) return 'invalid-part'
+    const attempt = (): Promise<Completed> => complete(this.#target, key, multipartId, parts, whole, options.signal)
+    return withRetries(`CompleteMultipartUpload ${key}`, attempt, options)
+  }
+
+  async abortMultipart(key: string, multipartId: string): Promise<void> {
+    const command = new AbortMultipartUploadCommand({ Bucket: this.bucket, Key: key, UploadId: multipartId })
+    const attempt = (): Promise<unknown> => expecting(this.#clients.control.send(command), { NoSuchUpload: null })
+    await withRetries(`AbortMultipartUpload ${key}`, attempt)
+  }
+
+  head(key: string): Promise<StoredObject | null> {
+    const command = new HeadObjectCommand({ Bucket: this.bucket, Key: key })
+    return withRetries(`HeadObject ${key}`, async () => {
+      const missing = { NotFound: null, NoSuchKey: null } as const
+      const answer = await expecting(this.#clients.control.send(command), missing)
+      if (answer !== null) return { key, bytes: answer.ContentLength ?? 0, etag: quotedEtag(answer.ETag) }
+      // A HEAD does not say what is missing, and "no object" may end an upload as lost: make sure of the bucket.
+      if (await bucketExists(this.#target)) return null
+      throw new UploadError('store_unavailable', `The bucket "${this.bucket}" does not exist`)
+    })
+  }
+
+  async read(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable | null> {
+    const command = new GetObjectCommand({
+      Bucket: this.bucket,
+      Key: key,
+      ...(range ? { Range: `bytes=${range.first}-${range.last}` } : {}),
+    })
+    const attempt = () =>
+      expecting(this.#clients.reads.send(command, signal ? { abortSignal: signal } : {}), { NoSuchKey: null })
+    const answer = await withRetries(`GetObject ${key}`, attempt, signal ? { signal } : {})
+    if (answer === null) return null
+    if (!(answer.Body instanceof Readable)) throw new UploadError('internal', `S3 GetObject ${key} answered no stream`)
+    return storeRead(answer.Body, key, this.#settings.readHighWaterMark, this.#settings.requestTimeoutMs)
+  }
+
+  async *list(prefix: string): AsyncGenerator<StoredObject> {
+    let token: string | undefined
+    do {
+      const page = await withRetries(`ListObjectsV2 ${prefix}`, () => listPage(this.#target, prefix, token))
+      yield* page.objects
+      token = page.next
+    } while (token !== undefined)
+  }
+
+  async remove(keys: readonly string[]): Promise<void> {
+    for (let from = 0; from < keys.length; from += DELETE_BATCH) {
+      const batch = keys.slice(from, from + DELETE_BATCH)
+      await withRetries('DeleteObjects', () => removeBatch(this.#target, batch))
+    }
+  }
+
+  ping(signal?: AbortSignal): Promise<void> {
+    return pingBucket(this.#target, signal)
+  }
+
+  async close(): Promise<void> {
+    this.#hot.close()
+    this.#clients.control.destroy()
+    this.#clients.reads.destroy()
+  }
+}
