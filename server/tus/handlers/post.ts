@@ -1,0 +1,83 @@
+import { EVENTS } from '@tus/server'
+import { UploadError } from '../../uploads/errors.ts'
+import { parseUploadId } from '../../uploads/id.ts'
+import { parseByteCount } from '../decimal.ts'
+import { finishedNow, toTusUpload } from '../events.ts'
+import { checkCoding, OFFSET_OCTET_STREAM, quoted } from '../gate.ts'
+import { mediaTypeOf, type TusHeaders } from '../headers.ts'
+import { hasBody, incomingOf } from '../incoming.ts'
+import type { Call } from '../options.ts'
+import { bare, type Reply, refusal } from '../reply.ts'
+import { expiryOf } from '../standing.ts'
+
+/** POST on the collection: Creation, with the first bytes if they come along (tus 1.0, Creation With Upload). */
+export async function create(call: Call): Promise<Reply> {
+  const { req, res, options, headers } = call
+  if (headers.has('upload-concat')) {
+    throw new UploadError('concat_unsupported', 'Upload-Concat was sent; upload the file in one piece.')
+  }
+  const length = readLength(headers)
+  const withBytes = takesBytes(call)
+  const incoming = withBytes ? incomingOf(req, res) : { body: null, bodyLength: 0 }
+  const metadataRaw = headers.get('upload-metadata') ?? null
+  try {
+    const { upload, offset } = await options.engine.create(call.principal, { length, metadataRaw, ...incoming })
+    const location = options.locate(req, upload.id)
+    call.announce(EVENTS.POST_CREATE, toTusUpload(upload, offset), location)
+    if (finishedNow(upload, offset)) call.announce(EVENTS.POST_FINISH, toTusUpload(upload, offset))
+    return bare(201, {
+      Location: location,
+      ...(withBytes ? { 'Upload-Offset': String(offset) } : {}),
+      ...expiryOf(upload),
+    })
+  } catch (error) {
+    return refusedWithLocation(call, error)
+  }
+}
+
+/** null: deferred. */
+function readLength(headers: TusHeaders): number | null {
+  const length = headers.get('upload-length')
+  const deferred = headers.get('upload-defer-length')
+  if (length !== undefined && deferred !== undefined) {
+    throw new UploadError('length_conflict', 'Both Upload-Length and Upload-Defer-Length were sent; send one.')
+  }
+  if (length !== undefined) return parseLength(length)
+  if (deferred === undefined) {
+    throw new UploadError('length_missing', 'Send Upload-Length, or Upload-Defer-Length: 1 when it is not known yet.')
+  }
+  if (deferred === '1') return null
+  throw new UploadError('defer_length_invalid', `Upload-Defer-Length is ${quoted(deferred)}; its only value is 1.`)
+}
+
+/** `Upload-Length` in bytes. Throws length_invalid. */
+export function parseLength(text: string): number {
+  const length = parseByteCount(text)
+  if (length !== null) return length
+  throw new UploadError('length_invalid', `Upload-Length is ${quoted(text)}; send a decimal number of bytes.`)
+}
+
+/** A body of another type is refused instead of being dropped; a foreign type without a body says nothing. */
+function takesBytes(call: Call): boolean {
+  const type = mediaTypeOf(call.headers)
+  if (type === OFFSET_OCTET_STREAM) {
+    checkCoding(call.headers)
+    return true
+  }
+  if (!hasBody(call.req)) return false
+  const said = type === null ? 'no Content-Type' : `Content-Type ${quoted(type)}`
+  throw new UploadError(
+    'content_type_unsupported',
+    `The creation has a body with ${said}; send ${OFFSET_OCTET_STREAM}.`,
+  )
+}
+
+/** When the upload exists although its first bytes failed, the client learns where it is. */
+function refusedWithLocation(call: Call, error: unknown): Reply {
+  const known = error instanceof UploadError ? parseUploadId(String(error.facts.location_id ?? '')) : null
+  if (known === null || !(error instanceof UploadError)) throw error
+  call.options.onFailure?.(call.req, error)
+  const reply = refusal(error, 'POST', call.options.locate(call.req, known))
+  const offset = error.facts.offset
+  return offset === undefined ? reply : { ...reply, headers: { ...reply.headers, 'Upload-Offset': String(offset) } }
+}
