@@ -1,0 +1,7 @@
+import type { Migration } from 'kysely/migration'
+import * as initial from './001-initial.ts'
+
+/** Every migration by name, in order. A list and not a folder that is read, so that a bundle has them too. */
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '001-initial': initial,
+}

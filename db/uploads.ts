@@ -1,0 +1,103 @@
+import { CompiledQuery, type Kysely, sql } from 'kysely'
+import { UploadError } from '../server/uploads/errors.ts'
+import type { ChangeOptions, NewUpload, Records, UploadChange } from '../server/uploads/ports/records.ts'
+import type { Upload, UploadId, UploadState } from '../server/uploads/words.ts'
+import { guarded } from './failures.ts'
+import { noteHistory } from './history.ts'
+import { listUploads } from './list.ts'
+import { toUpload, type UploadRow } from './rows.ts'
+import type { Tables } from './schema.ts'
+import { type ChangeGuard, changeStatement, insertStatement } from './statements.ts'
+
+/** The rows, behind the engine's port. Each write is one statement; failures are `records_unavailable` or `internal`. */
+export function createRecords(db: Kysely<Tables>): Records {
+  return {
+    insert: (upload, entered) => guarded(() => insertUpload(db, upload, entered)),
+    find: (id) => guarded(() => findUpload(db, id)),
+    change: (id, change, options) => guarded(() => changeUpload(db, id, change, guardOf(options))),
+    generations: (ids) => guarded(() => findGenerations(db, ids)),
+    list: (query) => guarded(() => listUploads(db, query)),
+    due: (now, finishingBefore, limit) => guarded(() => findDue(db, now, finishingBefore, limit)),
+    note: (entry) => guarded(() => noteHistory(db, entry)),
+    ping: (signal) => guarded(() => ping(db, signal)),
+  }
+}
+
+async function insertUpload(db: Kysely<Tables>, upload: NewUpload, entered: readonly UploadState[]): Promise<Upload> {
+  const { rows } = await db.executeQuery<UploadRow>(typed(insertStatement(upload, entered)))
+  const row = rows[0]
+  if (!row) throw new UploadError('internal', `the insert of upload ${upload.id} returned no row`)
+  return toUpload(row)
+}
+
+/** The row, or null. */
+export async function findUpload(db: Kysely<Tables>, id: UploadId): Promise<Upload | null> {
+  const row = await db.selectFrom('uploads').selectAll().where('id', '=', id).executeTakeFirst()
+  return row ? toUpload(row) : null
+}
+
+function guardOf(options: ChangeOptions): ChangeGuard {
+  return {
+    generation: options.generation,
+    enter: options.enter ?? [],
+    from: options.from ?? null,
+    raise: options.raise ?? false,
+  }
+}
+
+/** One guarded change; null when the guard did not hold. */
+export async function changeUpload(
+  db: Kysely<Tables>,
+  id: UploadId,
+  change: UploadChange,
+  guard: ChangeGuard,
+): Promise<Upload | null> {
+  const { rows } = await db.executeQuery<UploadRow>(typed(changeStatement(id, change, guard)))
+  return rows[0] ? toUpload(rows[0]) : null
+}
+
+/** A statement of db/statements.ts ends in `returning *` of uploads: this is where that is said to the compiler. */
+function typed(query: CompiledQuery): CompiledQuery<UploadRow> {
+  return query as CompiledQuery<UploadRow>
+}
+
+async function findGenerations(db: Kysely<Tables>, ids: readonly UploadId[]): Promise<Map<UploadId, number>> {
+  if (ids.length === 0) return new Map()
+  const rows = await db
+    .selectFrom('uploads')
+    .select(['id', 'generation'])
+    // One array parameter: the text is the same for any number of ids.
+    .where(sql<boolean>`id = any(${[...ids]}::uuid[])`)
+    .execute()
+  return new Map(rows.map((row) => [row.id, row.generation]))
+}
+
+async function findDue(
+  db: Kysely<Tables>,
+  now: number,
+  finishingBefore: number,
+  limit: number,
+): Promise<{ finishing: Upload[]; expired: Upload[] }> {
+  const finishing = db
+    .selectFrom('uploads')
+    .selectAll()
+    .where('state', '=', sql<UploadState>`'finishing'`)
+    .where('updated_at', '<', new Date(finishingBefore))
+    .orderBy('updated_at')
+    .limit(limit)
+  const expired = db
+    .selectFrom('uploads')
+    .selectAll()
+    // Literals, so that the planner sees that the partial index fits.
+    .where('state', 'in', [sql<UploadState>`'created'`, sql<UploadState>`'receiving'`])
+    .where('expires_at', '<=', new Date(now))
+    .where('legal_hold', '=', false)
+    .orderBy('expires_at')
+    .limit(limit)
+  const [finishingRows, expiredRows] = await Promise.all([finishing.execute(), expired.execute()])
+  return { finishing: finishingRows.map(toUpload), expired: expiredRows.map(toUpload) }
+}
+
+async function ping(db: Kysely<Tables>, signal?: AbortSignal): Promise<void> {
+  await db.executeQuery(CompiledQuery.raw('select 1'), signal ? { signal } : {})
+}
