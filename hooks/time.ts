@@ -23,3 +23,18 @@ export async function within<T>(promise: Promise<T>, ms: number, message: string
     clearTimeout(timer)
   }
 }
+
+/** Like {@link within}, with a signal that tells the call when it is given up. A call that throws at once rejects too. */
+export async function bounded<T>(
+  call: (signal: AbortSignal) => T | Promise<T>,
+  ms: number,
+  message: string,
+): Promise<T> {
+  const abort = new AbortController()
+  try {
+    return await within((async () => call(abort.signal))(), ms, message)
+  } catch (error) {
+    abort.abort(error)
+    throw error
+  }
+}

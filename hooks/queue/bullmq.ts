@@ -233,6 +233,7 @@ class BullConsumer implements Consumer {
       name: job.name,
       body: job.data,
       attempt: job.attemptsMade + 1,
+      attempts: job.opts.attempts ?? policy.attempts,
       passed,
       signal,
       checkpoint: (name) => {

@@ -143,6 +143,7 @@ class MemoryQueue implements Queue {
       name: entry.name,
       body: JSON.parse(entry.body),
       attempt: entry.failed + 1,
+      attempts: this.#policy.attempts,
       passed: new Set(entry.passed),
       signal,
       checkpoint: async (name) => {

@@ -17,6 +17,8 @@ export interface Message {
 export interface Job extends Message {
   /** 1 at the first try. {@link RetryLater} does not raise it. */
   readonly attempt: number
+  /** As many tries there are: failing at this one makes a dead letter. */
+  readonly attempts: number
   /** Names given to {@link Job.checkpoint} at earlier tries of this job. */
   readonly passed: ReadonlySet<string>
   /** Aborted when the consumer closes and the time it waits for running jobs is over. The job then comes again. */
