@@ -279,6 +279,13 @@ export const ERROR_TABLE = {
     retryAfterSeconds: 5,
     meaning: 'The upload stays where it is and goes on when the database is back.',
   },
+  auth_unavailable: {
+    status: 503,
+    title: 'Authentication is away',
+    retryable: true,
+    retryAfterSeconds: 5,
+    meaning: 'The keys that tokens are checked with cannot be fetched (JWT_JWKS_URL). Send the same request again.',
+  },
   internal: {
     status: 500,
     title: 'Internal error',

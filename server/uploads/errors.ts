@@ -46,6 +46,7 @@ export const ERROR_CODES = [
   'store_unavailable',
   'coordination_unavailable',
   'records_unavailable',
+  'auth_unavailable',
   'internal',
 ] as const
 
