@@ -273,6 +273,8 @@ describe('what must fit together', () => {
     const { privateKey } = generateKeyPairSync('ed25519')
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
     assertFault({ JWT_SECRET: undefined, JWT_PUBLIC_KEY: pem }, /^JWT_PUBLIC_KEY/)
+    const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ type: 'spki', format: 'pem' })
+    assertFault({ JWT_SECRET: undefined, JWT_PUBLIC_KEY: weak.toString() }, /^JWT_PUBLIC_KEY/)
   })
 
   test('a minimum that nobody set never passes the maximum', () => {

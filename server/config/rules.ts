@@ -199,7 +199,7 @@ function jwtKeys(values: Values, { faults, warnings }: Findings): void {
   const pem = values.get('JWT_PUBLIC_KEY')
   if (pem !== null && !isPublicKey(pemOf(pem))) {
     faults.push(
-      'JWT_PUBLIC_KEY (value hidden) is no public key: give PEM that begins with -----BEGIN PUBLIC KEY-----, line breaks written as \\n where they must be',
+      'JWT_PUBLIC_KEY (value hidden) is no public key (RSA of 2048 bits or more, P-256, P-384, P-521, Ed25519): give PEM that begins with -----BEGIN PUBLIC KEY-----, line breaks written as \\n where they must be',
     )
   }
   if (values.get('JWT_JWKS_URL')?.startsWith('http:') && values.get('NODE_ENV') === 'production') {
@@ -215,11 +215,17 @@ export function pemOf(text: string): string {
   return text.replaceAll('\\n', '\n')
 }
 
+const CURVES: readonly (string | undefined)[] = ['prime256v1', 'secp384r1', 'secp521r1']
+/** RFC 7518, section 3.3. */
+const MIN_RSA_BITS = 2048
+
+/** SPKI PEM of a kind that tokens are signed with. */
 function isPublicKey(pem: string): boolean {
   if (!pem.startsWith('-----BEGIN PUBLIC KEY-----')) return false
   try {
-    createPublicKey(pem)
-    return true
+    const { asymmetricKeyType: type, asymmetricKeyDetails: details } = createPublicKey(pem)
+    if (type === 'rsa') return (details?.modulusLength ?? 0) >= MIN_RSA_BITS
+    return type === 'ed25519' || CURVES.includes(details?.namedCurve)
   } catch {
     return false
   }
