@@ -1,4 +1,4 @@
-import { CreateBucketCommand, HeadBucketCommand } from '@aws-sdk/client-s3'
+import { BucketLocationConstraint, CreateBucketCommand, HeadBucketCommand } from '@aws-sdk/client-s3'
 import { UploadError } from '../../uploads/errors.ts'
 import { expecting, type Target } from './calls.ts'
 import type { S3Failure } from './failure.ts'
@@ -28,6 +28,10 @@ export async function bucketExists({ client, bucket }: Target, abortSignal?: Abo
   return (await expecting(client.send(command, abortSignal ? { abortSignal } : {}), MISSING)) !== false
 }
 
+function isLocation(region: string): region is BucketLocationConstraint {
+  return Object.values<string>(BucketLocationConstraint).includes(region)
+}
+
 /**
  * Makes sure of the bucket at the start. Throws {@link BucketMissing} when it is not there and `create` is false, and
  * `store_unavailable` when the store does not answer or refuses the keys: that may pass.
@@ -37,9 +41,8 @@ export async function ensureBucket(target: Target, region: string, where: string
   if (!create) throw new BucketMissing(target.bucket, where)
   const command = new CreateBucketCommand({
     Bucket: target.bucket,
-    ...(region === 'us-east-1' || where !== 'AWS'
-      ? {}
-      : { CreateBucketConfiguration: { LocationConstraint: region as never } }),
+    // AWS wants the region named, but for its first one, which has no name here.
+    ...(isLocation(region) ? { CreateBucketConfiguration: { LocationConstraint: region } } : {}),
   })
   // Another process of ours may be first.
   const known = { BucketAlreadyOwnedByYou: null, BucketAlreadyExists: null } as const

@@ -25,8 +25,9 @@ export async function expecting<T, E>(attempt: Promise<T>, expected: Readonly<Re
     return await attempt
   } catch (error) {
     const failure = asFailure(error)
-    if (!Object.hasOwn(expected, failure.code)) throw failure
-    return expected[failure.code] as E
+    const answer = Object.hasOwn(expected, failure.code) ? expected[failure.code] : undefined
+    if (answer === undefined) throw failure
+    return answer
   }
 }
 

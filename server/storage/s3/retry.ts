@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { UploadError } from '../../uploads/errors.ts'
 import type { WriteOptions } from '../../uploads/ports/byte-store.ts'
 import { asFailure } from './failure.ts'
 
@@ -21,6 +22,7 @@ export async function withRetries<T>(
     try {
       return await attempt()
     } catch (error) {
+      if (error instanceof UploadError) throw error
       const failure = asFailure(error)
       if (failure.unanswered && !told) {
         told = true

@@ -43,7 +43,7 @@ export interface SignedParts {
 export class Signer {
   readonly #region: string
   #derivedFor = ''
-  #key = Buffer.alloc(0)
+  #key: Buffer = Buffer.alloc(0)
 
   constructor(region: string) {
     this.#region = region

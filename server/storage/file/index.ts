@@ -1,0 +1,1 @@
+export { FileByteStore, type FileStoreOptions } from './store.ts'
