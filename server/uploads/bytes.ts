@@ -1,0 +1,37 @@
+import { crc32 } from 'node:zlib'
+import type { Bytes } from './words.ts'
+
+export const NO_BYTES: Bytes = { chunks: [], length: 0 }
+
+/** CRC-32 (IEEE) of bytes that lie in several chunks, as an unsigned 32-bit integer. */
+export function crc32Of(bytes: Bytes): number {
+  let crc = 0
+  for (const chunk of bytes.chunks) crc = crc32(chunk, crc)
+  return crc
+}
+
+/** One after the other, nothing copied. */
+export function concatBytes(...all: readonly Bytes[]): Bytes {
+  return { chunks: all.flatMap((bytes) => bytes.chunks), length: all.reduce((sum, bytes) => sum + bytes.length, 0) }
+}
+
+/** The first `count` bytes and the rest; a chunk that crosses the border is shared, not copied. */
+export function splitBytes(bytes: Bytes, count: number): [Bytes, Bytes] {
+  if (count >= bytes.length) return [bytes, NO_BYTES]
+  const head: Buffer[] = []
+  let left = count
+  for (const [index, chunk] of bytes.chunks.entries()) {
+    if (chunk.length <= left) {
+      head.push(chunk)
+      left -= chunk.length
+      continue
+    }
+    const rest = left > 0 ? [chunk.subarray(left)] : [chunk]
+    if (left > 0) head.push(chunk.subarray(0, left))
+    return [
+      { chunks: head, length: count },
+      { chunks: [...rest, ...bytes.chunks.slice(index + 1)], length: bytes.length - count },
+    ]
+  }
+  return [bytes, NO_BYTES]
+}

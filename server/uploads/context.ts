@@ -1,0 +1,46 @@
+import type { Appender } from './appender.ts'
+import type { BlockPool } from './block-pool.ts'
+import type { Deps } from './deps.ts'
+import { UploadError } from './errors.ts'
+import type { Finishes } from './finishes.ts'
+import { isGone, isUnfinished } from './states.ts'
+import type { Principal, Upload, UploadId } from './words.ts'
+
+/** What the engine's calls share beside {@link Deps}: what runs in this process right now. */
+export interface Context extends Deps {
+  readonly finishes: Finishes
+  readonly pool: BlockPool
+  readonly appenders: Set<Appender>
+  /** True from the stop on: nothing new begins. */
+  readonly stopping: () => boolean
+}
+
+export function refuseWhenStopping(context: Context): void {
+  if (context.stopping()) {
+    throw new UploadError('shutting_down', 'This instance is shutting down. Try again; another instance takes over.')
+  }
+}
+
+/** The row of the caller's own upload. Somebody else's does not exist for the caller. Throws not_found. */
+export async function ownRow(context: Context, principal: Principal, id: UploadId): Promise<Upload> {
+  const row = await context.records.find(id)
+  if (!row || row.tenant !== principal.tenant || row.owner !== principal.subject) {
+    throw new UploadError('not_found', `There is no upload ${id}.`)
+  }
+  return row
+}
+
+/** Throws upload_gone for an upload of which nothing but the row is left, or whose time is over. */
+export function refuseGone(row: Upload): void {
+  if (isGone(row.state)) throw new UploadError('upload_gone', `Upload ${row.id} is ${row.state}.`)
+  if (isUnfinished(row.state) && row.expiresAt !== null && row.expiresAt <= Date.now()) {
+    throw new UploadError('upload_gone', `Upload ${row.id} has expired.`)
+  }
+}
+
+/** When an upload that got a byte just now expires; ms, null: never. */
+export function expiryFromNow(context: Context): number | null {
+  const { expiresAfterMs } = context.settings
+  // Upload-Expires has whole seconds: the row says what the header says.
+  return expiresAfterMs === null ? null : Math.ceil((Date.now() + expiresAfterMs) / 1000) * 1000
+}

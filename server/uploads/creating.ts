@@ -1,0 +1,145 @@
+import { randomBytes } from 'node:crypto'
+import type { CreateRequest, Standing } from './api.ts'
+import { newIntake, refuseTooLarge, takeBody } from './appending.ts'
+import { NO_BYTES, crc32Of } from './bytes.ts'
+import type { Context } from './context.ts'
+import { refuseWhenStopping } from './context.ts'
+import { UploadError } from './errors.ts'
+import type { Intake } from './intake.ts'
+import { objectKey } from './keys.ts'
+import { parseMetadata } from './metadata.ts'
+import { newRow, rowToBe } from './new-row.ts'
+import { openUpload } from './opening.ts'
+import type { NewUpload } from './ports/records.ts'
+import type { Bytes, Principal } from './words.ts'
+
+/** {@link Engine.create} */
+export async function create(context: Context, principal: Principal, request: CreateRequest): Promise<Standing> {
+  refuseWhenStopping(context)
+  if (request.length !== null) refuseTooLarge(context, request.length)
+  if (request.bodyLength !== null && request.bodyLength > (request.length ?? context.settings.maxBytes)) {
+    throw new UploadError(
+      request.length === null ? 'upload_too_large' : 'body_exceeds_length',
+      `The body has ${request.bodyLength} bytes, more than the upload may have.`,
+    )
+  }
+  const metadata = parseMetadata(request.metadataRaw, context.settings.maxMetadataBytes)
+  const draft = newRow(context, principal, request, metadata)
+  await context.gatekeeper.preCreate(principal, {
+    id: draft.id,
+    length: draft.length,
+    metadata: metadata.values,
+    contentType: draft.contentType ?? null,
+    filename: draft.filename ?? null,
+  })
+  if (request.length === 0) return createWhole(context, draft, NO_BYTES)
+  if (!request.body || request.bodyLength === 0) return createEmpty(context, draft)
+  return createWithBody(context, draft, request)
+}
+
+async function createEmpty(context: Context, draft: NewUpload): Promise<Standing> {
+  const upload = await context.records.insert(draft, ['created'])
+  context.events.created(upload)
+  context.events.outbox()
+  return { upload, offset: 0 }
+}
+
+/**
+ * A whole file in one request: one object under a key with a token of its own, then one statement. A crash between
+ * the two leaves an object that no row names. No hold: nobody else knows the id yet.
+ */
+async function createWhole(context: Context, draft: NewUpload, bytes: Bytes): Promise<Standing> {
+  const { store, settings, records, gate, events, gatekeeper } = context
+  const key = objectKey(settings.keys, draft.id, 1, randomBytes(16).toString('hex'))
+  const crc32 = crc32Of(bytes)
+  const type = draft.contentType ? { contentType: draft.contentType } : {}
+  await gate.run(() => store.putObject(key, { body: bytes, crc32 }, type), true)
+  const row: NewUpload = {
+    ...draft,
+    objectKey: key,
+    bucket: store.bucket,
+    crc32,
+    storedLength: bytes.length,
+    offsetSeen: bytes.length,
+    expiresAt: null,
+  }
+  try {
+    await gatekeeper.preFinish(rowToBe(row))
+  } catch (error) {
+    await store.remove([key]).catch(() => {})
+    throw error
+  }
+  const upload = await records.insert(row, ['created', 'uploaded'])
+  events.created(upload)
+  events.finished(upload, bytes.length)
+  events.outbox()
+  return { upload, offset: bytes.length }
+}
+
+/** Bytes come along. As long as they may turn out to be the whole file, nothing is written before they are all here. */
+async function createWithBody(context: Context, draft: NewUpload, request: CreateRequest): Promise<Standing> {
+  const length = draft.length
+  const intake = newIntake(context, request, length ?? context.settings.maxBytes)
+  request.beforeBody?.()
+  intake.start()
+  try {
+    if (length !== null && length <= draft.partBytes && (await gatherAll(context, intake))) {
+      if (intake.end === 'overrun') throw new UploadError('body_exceeds_length', 'The body goes past Upload-Length.')
+      if (intake.bytes === length) {
+        const whole = intake.take(length)
+        try {
+          return await createWhole(context, draft, whole.bytes)
+        } finally {
+          whole.release(false)
+        }
+      }
+    }
+  } catch (error) {
+    intake.stop()
+    throw error
+  }
+  return createThenAppend(context, draft, request, intake)
+}
+
+/** True once the body has ended; false when it is too old, or memory too short, to keep waiting in memory. */
+async function gatherAll(context: Context, intake: Intake): Promise<boolean> {
+  const { flushAfterMs } = context.settings
+  const timer = setTimeout(() => intake.requestFlush(), flushAfterMs)
+  try {
+    intake.resume(Number.POSITIVE_INFINITY)
+    while (intake.end === 'open' && !intake.flushAsked && !context.stopping()) await intake.wait()
+    return intake.end !== 'open'
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** The row first, then the body like any append. What fails from here on leaves an upload that the client can resume. */
+async function createThenAppend(
+  context: Context,
+  draft: NewUpload,
+  request: CreateRequest,
+  intake: Intake,
+): Promise<Standing> {
+  let created: Standing
+  try {
+    created = await createEmpty(context, draft)
+  } catch (error) {
+    intake.stop()
+    throw error
+  }
+  const { upload } = created
+  try {
+    const open = await openUpload(context, upload, Date.now(), context.settings.holdWaitMs)
+    if (!open) throw new UploadError('upload_busy', `Upload ${upload.id} is contended.`)
+    return await takeBody(context, open, request, intake)
+  } catch (error) {
+    if (!(error instanceof UploadError)) throw error
+    throw new UploadError(error.code, error.message, {
+      cause: error,
+      facts: { ...error.facts, location_id: upload.id },
+    })
+  } finally {
+    intake.stop()
+  }
+}

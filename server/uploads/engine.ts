@@ -1,0 +1,107 @@
+import type { Engine, EngineEvents, Gatekeeper } from './api.ts'
+import { append } from './appending.ts'
+import { BlockPool } from './block-pool.ts'
+import { type Context, ownRow } from './context.ts'
+import { create } from './creating.ts'
+import { Background, type EngineSettings } from './deps.ts'
+import { Finishes } from './finishes.ts'
+import { HoldKeeper } from './hold-keeper.ts'
+import { inspect } from './inspecting.ts'
+import { Memory } from './memory.ts'
+import type { ByteStore } from './ports/byte-store.ts'
+import type { Coordination } from './ports/coordination.ts'
+import type { Records } from './ports/records.ts'
+import { download } from './reading.ts'
+import { sweep } from './sweeping.ts'
+import { TailCache } from './tail-cache.ts'
+import { terminate } from './terminating.ts'
+import { WriteGate } from './write-gate.ts'
+
+export type { EngineSettings } from './deps.ts'
+
+export interface EngineOptions {
+  readonly settings: EngineSettings
+  /** UPLOAD_MEMORY_MB in bytes. */
+  readonly memoryBytes: number
+  readonly memoryWarningShare: number
+  /** MAX_CONCURRENT_UPLOADS */
+  readonly maxWrites: number
+  readonly store: ByteStore
+  readonly coordination: Coordination
+  readonly records: Records
+  readonly gatekeeper: Gatekeeper
+  readonly events: EngineEvents
+}
+
+/** What the gauges read. */
+export interface EngineGauges {
+  readonly holds: number
+  readonly appends: number
+  readonly memoryBytes: number
+  readonly memoryBudgetBytes: number
+  readonly socketsWaiting: number
+  readonly writesInFlight: number
+  readonly writesWaiting: number
+  readonly poolBlocks: number
+}
+
+/** The upload engine over its ports. One a process. */
+export async function createEngine(options: EngineOptions): Promise<Engine & { gauges(): EngineGauges }> {
+  const { settings, store, coordination, records, gatekeeper, events } = options
+  let stopping = false
+  const tails = new TailCache()
+  const memory = new Memory({
+    limitBytes: options.memoryBytes,
+    warningShare: options.memoryWarningShare,
+    dropClean: (bytes) => tails.drop(bytes),
+  })
+  tails.attach(memory)
+  const background = new Background()
+  const holds = new HoldKeeper({ coordination, records, leaseMs: settings.leaseMs, held: events.held })
+  const context: Context = {
+    settings,
+    store,
+    coordination,
+    records,
+    gatekeeper,
+    events,
+    holds,
+    memory,
+    tails,
+    background,
+    gate: new WriteGate(options.maxWrites),
+    finishes: new Finishes(background, settings.finishWaitMs),
+    pool: new BlockPool(settings.chunkBytes, settings.poolBlocks),
+    appenders: new Set(),
+    stopping: () => stopping,
+  }
+  await holds.start()
+  return {
+    maxBytes: settings.maxBytes,
+    create: (principal, request) => create(context, principal, request),
+    append: (principal, id, request) => append(context, principal, id, request),
+    inspect: (principal, id) => inspect(context, principal, id),
+    terminate: (principal, id) => terminate(context, principal, id),
+    record: (principal, id) => ownRow(context, principal, id),
+    list: (principal, query) =>
+      records.list({ ...query, tenant: principal.tenant, owner: principal.subject }),
+    download: (principal, id) => download(context, principal, id),
+    sweep: () => sweep(context),
+    gauges: () => ({
+      holds: holds.size,
+      appends: context.appenders.size,
+      memoryBytes: memory.usedBytes,
+      memoryBudgetBytes: memory.limitBytes,
+      socketsWaiting: memory.waiting,
+      writesInFlight: context.gate.running,
+      writesWaiting: context.gate.waiting,
+      poolBlocks: context.pool.idle,
+    }),
+    close: async () => {
+      stopping = true
+      for (const appender of context.appenders) appender.stop()
+      await background.settled()
+      await holds.stop()
+    },
+  }
+}

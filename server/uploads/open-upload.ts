@@ -1,0 +1,138 @@
+import { concatBytes, crc32Of, splitBytes } from './bytes.ts'
+import type { Deps } from './deps.ts'
+import { UploadError } from './errors.ts'
+import type { Hold } from './hold.ts'
+import { tailKey } from './keys.ts'
+import type { Piece } from './ports/byte-store.ts'
+import type { Session } from './ports/coordination.ts'
+import type { ChangeOptions, UploadChange } from './ports/records.ts'
+import type { Bytes, Part, Tail, Upload } from './words.ts'
+
+/**
+ * An upload while somebody holds it: its row, its session, and the only ways to change either. Every change goes
+ * through the hold, so that a holder that lost it changes nothing.
+ */
+export class OpenUpload {
+  readonly hold: Hold
+  readonly #deps: Deps
+  #row: Upload
+  #session: Session
+  /** False until the session was saved once: a request that stored nothing leaves nothing behind. */
+  saved: boolean
+
+  constructor(deps: Deps, hold: Hold, row: Upload, session: Session, saved: boolean) {
+    this.#deps = deps
+    this.hold = hold
+    this.#row = row
+    this.#session = session
+    this.saved = saved
+  }
+
+  get row(): Upload {
+    return this.#row
+  }
+
+  get session(): Session {
+    return this.#session
+  }
+
+  /** Durable bytes, as the session has them. */
+  get offset(): number {
+    return this.#session.offset
+  }
+
+  /** Full parts of the open multipart upload below the offset. */
+  get fullParts(): number {
+    return Math.floor((this.offset - this.#session.start) / this.#row.partBytes)
+  }
+
+  /** Where the part that is being gathered begins. */
+  get partStart(): number {
+    return this.#session.start + this.fullParts * this.#row.partBytes
+  }
+
+  /** Changes the row under the hold's generation; hold_lost when somebody raised it or the state moved on. */
+  async change(change: UploadChange, options: Omit<ChangeOptions, 'generation'> = {}): Promise<Upload> {
+    this.hold.assert()
+    const generation = this.hold.epoch
+    if (options.raise) this.hold.raisingTo = generation + 1
+    const seenAt = Date.now()
+    const row = await this.#deps.records.change(this.#row.id, change, { ...options, generation })
+    if (!row) {
+      this.hold.lose('the row moved on without it')
+      this.hold.assert()
+      throw new Error('unreachable')
+    }
+    this.hold.generation = row.generation
+    this.hold.raisingTo = null
+    this.hold.rowSeenAt = seenAt
+    this.#row = row
+    if (options.enter?.length) this.#deps.events.outbox()
+    return row
+  }
+
+  /** Moves the session; what it says was durable before. */
+  async save(change: Partial<Session>, parts?: readonly Part[]): Promise<void> {
+    this.hold.assert()
+    const session = { ...this.#session, generation: this.hold.epoch, ...change }
+    const kept = await this.#deps.coordination.save(this.#row.id, this.hold.token, session, parts)
+    if (kept !== 'kept') {
+      this.hold.lose(kept === 'gone' ? 'its session is gone' : 'another request took it')
+      this.hold.assert()
+    }
+    this.#session = session
+    this.saved = true
+  }
+
+  /** Sends bytes through the write gate and the hold's signal; counts them while they are in flight. */
+  write<T>(bytes: Bytes, urgent: boolean, send: (piece: Piece, options: WriteHooks) => Promise<T>): Promise<T> {
+    return this.#deps.gate.run(() => {
+      this.hold.assert()
+      const onUnanswered = () => {
+        this.hold.unanswered = true
+      }
+      return send({ body: bytes, crc32: crc32Of(bytes) }, { signal: this.hold.signal, onUnanswered })
+    }, urgent)
+  }
+
+  /** The bytes of the session's tails, from memory or read back. */
+  async tailBytes(tails: readonly Tail[] = this.#session.tails): Promise<Bytes> {
+    const all: Bytes[] = []
+    let position = tails[0]?.start ?? 0
+    for (const tail of tails) {
+      const bytes = await this.#oneTail(tail)
+      // A chain may overlap (longest first): only what lies past the position counts.
+      all.push(splitBytes(bytes, position - tail.start)[1])
+      position = tail.end
+    }
+    return concatBytes(...all)
+  }
+
+  async #oneTail(tail: Tail): Promise<Bytes> {
+    const key = tailKey(this.#deps.settings.keys, this.#row.id, tail)
+    const cached = this.#deps.tails.get(key)
+    if (cached) return cached
+    const stream = await this.#deps.store.read(key, undefined, this.hold.signal)
+    const chunks: Buffer[] = []
+    let length = 0
+    for await (const chunk of stream ?? []) {
+      chunks.push(chunk)
+      length += chunk.length
+    }
+    if (length !== tail.end - tail.start) {
+      throw new UploadError('internal', `Tail ${key} has ${length} bytes instead of ${tail.end - tail.start}.`)
+    }
+    return { chunks, length }
+  }
+
+  /** Lets go: for the next holder to go on from, or with nothing left behind. */
+  async close(how: 'keep' | 'drop' = 'keep'): Promise<void> {
+    const drop = how === 'drop' || !this.saved
+    await this.#deps.holds.release(this.hold, drop && !this.hold.lost ? 'drop' : 'clean')
+  }
+}
+
+interface WriteHooks {
+  readonly signal: AbortSignal
+  readonly onUnanswered: () => void
+}

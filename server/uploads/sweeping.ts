@@ -1,0 +1,30 @@
+import type { Context } from './context.ts'
+import { driveFinish } from './driving.ts'
+import { endUnfinished } from './terminating.ts'
+
+/** A finish that did not move for this long stands still. */
+const STANDSTILL_MS = 20_000
+const BATCH = 100
+
+/** {@link Engine.sweep} */
+export async function sweep(context: Context): Promise<{ finished: number; expired: number }> {
+  const now = Date.now()
+  const due = await context.records.due(now, now - STANDSTILL_MS, BATCH)
+  let finished = 0
+  let expired = 0
+  for (const row of due.finishing) {
+    if (context.stopping()) break
+    // One that fails now is tried again in the next round; it must not keep the others waiting.
+    const driven = await driveFinish(context, row, now, 0).catch(() => undefined)
+    if (driven === null) finished++
+  }
+  for (const row of due.expired) {
+    if (context.stopping()) break
+    // Never from under a request that writes it: such an upload lives on.
+    const ended = await endUnfinished(context, row, now, 'expired', 0).catch(() => null)
+    if (!ended) continue
+    expired++
+    context.events.expired(ended)
+  }
+  return { finished, expired }
+}
