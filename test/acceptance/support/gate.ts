@@ -8,6 +8,8 @@ export interface Gate {
   /** Cuts what runs and refuses what comes. */
   shut(): Promise<void>
   open(): Promise<void>
+  /** Takes connections and bytes and answers nothing, until it is closed. */
+  hang(): void
   close(): Promise<void>
 }
 
@@ -21,7 +23,13 @@ function listen(server: net.Server, port: number): Promise<void> {
 export async function gateTo(target: string): Promise<Gate> {
   const { hostname, port: targetPort } = new URL(target)
   const sockets = new Set<net.Socket>()
+  let hanging = false
   const accept = (near: net.Socket): void => {
+    if (hanging) {
+      sockets.add(near)
+      near.on('error', () => {})
+      return
+    }
     const far = net.connect(Number(targetPort), hostname)
     for (const [one, other] of [
       [near, far],
@@ -59,6 +67,13 @@ export async function gateTo(target: string): Promise<Gate> {
     open: async () => {
       server = net.createServer(accept)
       await listen(server, port)
+    },
+    hang: () => {
+      hanging = true
+      for (const socket of sockets) {
+        socket.unpipe()
+        socket.pause()
+      }
     },
     close: async () => {
       if (server.listening) await shut()
