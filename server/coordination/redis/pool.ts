@@ -50,7 +50,6 @@ export class RedisPool {
   async run<T>(work: (client: RedisClient) => Promise<T>): Promise<T> {
     const deadline = performance.now() + this.#options.deadlineMs
     const member = await this.#take(deadline)
-    member.calls++
     try {
       return await inTime(work(member.client), deadline - performance.now(), () => this.#replace(member))
     } catch (error) {
@@ -97,6 +96,7 @@ export class RedisPool {
       }
       if (least) {
         if (least.calls > 0) this.#grow()
+        least.calls++ // at once: the next call of this turn looks as well
         return least
       }
       if (performance.now() >= deadline) throw this.#unavailable(this.#lastError ?? new Error('No connection is ready'))
