@@ -149,7 +149,9 @@ export class Appender {
     const number = Math.floor((this.#position - session.start) / row.partBytes) + 1
     this.#position += count
     this.#track(piece, this.#position, concatBytes(tails, piece.bytes), (bytes) =>
-      this.#open.write(bytes, false, (sent, options) => store.uploadPart(multipartKey, multipartId, number, sent, options)),
+      this.#open.write(bytes, false, (sent, options) =>
+        store.uploadPart(multipartKey, multipartId, number, sent, options),
+      ),
     )
   }
 
@@ -167,7 +169,8 @@ export class Appender {
     const settled = before.then(async () => {
       try {
         const part = await sent
-        if (!part) throw new UploadError('hold_lost', `The multipart upload of ${this.#open.row.id} was ended by somebody else.`)
+        if (!part)
+          throw new UploadError('hold_lost', `The multipart upload of ${this.#open.row.id} was ended by somebody else.`)
         piece.release(true)
         // A part behind one that failed does not count: the offset moves over bytes without a gap.
         if (this.#failure) return

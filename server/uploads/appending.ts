@@ -43,7 +43,12 @@ export async function append(
 }
 
 /** Opens the upload; when its row changed under us, reads it again. */
-async function openAgain(context: Context, principal: Principal, first: Upload, firstSeenAt: number): Promise<OpenUpload> {
+async function openAgain(
+  context: Context,
+  principal: Principal,
+  first: Upload,
+  firstSeenAt: number,
+): Promise<OpenUpload> {
   let row = first
   let rowSeenAt = firstSeenAt
   for (let attempt = 0; attempt < 5; attempt++) {
@@ -128,13 +133,18 @@ function refuseEnd(id: UploadId, end: AppendEnd): void {
     case 'ended':
       return
     case 'cut':
-      throw new UploadError('body_cut', `The connection broke before the body of upload ${id} was complete; what came is kept.`)
+      throw new UploadError(
+        'body_cut',
+        `The connection broke before the body of upload ${id} was complete; what came is kept.`,
+      )
     case 'stalled':
       throw new UploadError('body_stalled', `No byte came for upload ${id} within the idle timeout; what came is kept.`)
     case 'overrun':
       throw new UploadError('body_exceeds_length', `The body goes past the length of upload ${id}.`)
     case 'wanted':
-      throw new UploadError('upload_busy', `Another request took over upload ${id}; what came is kept.`, { facts: { cut: 1 } })
+      throw new UploadError('upload_busy', `Another request took over upload ${id}; what came is kept.`, {
+        facts: { cut: 1 },
+      })
     case 'stopped':
       throw new UploadError('shutting_down', 'This instance is shutting down; what came is kept.')
     default:
@@ -160,7 +170,10 @@ function mismatch(row: Upload, given: number, offset: number): UploadError {
 function checkDeclared(context: Context, row: Upload, { declaredLength }: AppendRequest): void {
   if (declaredLength === undefined || declaredLength === row.length) return
   if (row.length !== null) {
-    throw new UploadError('length_already_known', `Upload-Length ${declaredLength}: upload ${row.id} has the length ${row.length}.`)
+    throw new UploadError(
+      'length_already_known',
+      `Upload-Length ${declaredLength}: upload ${row.id} has the length ${row.length}.`,
+    )
   }
   refuseTooLarge(context, declaredLength)
 }
@@ -169,13 +182,19 @@ function checkAgainst(context: Context, row: Upload, offset: number, request: Ap
   if (request.offset !== offset) throw mismatch(row, request.offset, offset)
   const { declaredLength } = request
   if (declaredLength !== undefined && declaredLength < offset) {
-    throw new UploadError('length_conflict', `Upload-Length ${declaredLength} is below the ${offset} bytes that are stored.`)
+    throw new UploadError(
+      'length_conflict',
+      `Upload-Length ${declaredLength} is below the ${offset} bytes that are stored.`,
+    )
   }
   const length = declaredLength ?? row.length
   const body = request.bodyLength ?? 0
   if (length === null) refuseTooLarge(context, offset + body)
   else if (offset + body > length) {
-    throw new UploadError('body_exceeds_length', `The body has ${body} bytes, but upload ${row.id} misses only ${length - offset}.`)
+    throw new UploadError(
+      'body_exceeds_length',
+      `The body has ${body} bytes, but upload ${row.id} misses only ${length - offset}.`,
+    )
   }
 }
 
@@ -183,9 +202,13 @@ function checkAgainst(context: Context, row: Upload, offset: number, request: Ap
 export function refuseTooLarge(context: Context, bytes: number): void {
   const { maxBytes } = context.settings
   if (bytes > maxBytes) {
-    throw new UploadError('upload_too_large', `${bytes} bytes are more than the ${maxBytes} that one upload may have.`, {
-      facts: { maxBytes },
-    })
+    throw new UploadError(
+      'upload_too_large',
+      `${bytes} bytes are more than the ${maxBytes} that one upload may have.`,
+      {
+        facts: { maxBytes },
+      },
+    )
   }
 }
 

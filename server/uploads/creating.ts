@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { CreateRequest, Standing } from './api.ts'
 import { newIntake, refuseTooLarge, takeBody } from './appending.ts'
-import { NO_BYTES, crc32Of } from './bytes.ts'
+import { crc32Of, NO_BYTES } from './bytes.ts'
 import type { Context } from './context.ts'
 import { refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'

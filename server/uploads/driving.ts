@@ -1,8 +1,8 @@
 import type { Context } from './context.ts'
 import { hasCode } from './errors.ts'
 import { finishUpload } from './finish.ts'
-import { openUpload } from './opening.ts'
 import type { OpenUpload } from './open-upload.ts'
+import { openUpload } from './opening.ts'
 import type { Upload } from './words.ts'
 
 /**

@@ -83,8 +83,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
     inspect: (principal, id) => inspect(context, principal, id),
     terminate: (principal, id) => terminate(context, principal, id),
     record: (principal, id) => ownRow(context, principal, id),
-    list: (principal, query) =>
-      records.list({ ...query, tenant: principal.tenant, owner: principal.subject }),
+    list: (principal, query) => records.list({ ...query, tenant: principal.tenant, owner: principal.subject }),
     download: (principal, id) => download(context, principal, id),
     sweep: () => sweep(context),
     gauges: () => ({

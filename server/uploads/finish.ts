@@ -34,7 +34,10 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
   const before = whole ? await putWhole(deps, open, whole) : null
   const length = open.row.length ?? 0
   if (open.row.state !== 'finishing') {
-    await open.change({ offsetSeen: length, ...(before ? { objectKey: before.key, crc32: before.crc32 } : {}) }, { enter: ['finishing'] })
+    await open.change(
+      { offsetSeen: length, ...(before ? { objectKey: before.key, crc32: before.crc32 } : {}) },
+      { enter: ['finishing'] },
+    )
   }
   await permit(deps, open, () => gatekeeper.preFinish(open.row))
   const made = before ?? (await makeObject(deps, open))
@@ -53,7 +56,13 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
   )
   events.finished(row, length)
   void records
-    .note({ upload: row.id, kind: 'finish', generation: row.generation, instance: coordination.instance, offset: length })
+    .note({
+      upload: row.id,
+      kind: 'finish',
+      generation: row.generation,
+      instance: coordination.instance,
+      offset: length,
+    })
     .catch(() => {})
   if (open.session.tailed) deps.background.keep(removeTails(deps, row))
   return row
@@ -97,7 +106,13 @@ async function makeObject(deps: Deps, open: OpenUpload): Promise<Made> {
   const onUnanswered = () => {
     open.hold.unanswered = true
   }
-  const answer = await deps.store.completeMultipart(multipartKey, multipartId, parts, { bytes, crc32 }, { onUnanswered })
+  const answer = await deps.store.completeMultipart(
+    multipartKey,
+    multipartId,
+    parts,
+    { bytes, crc32 },
+    { onUnanswered },
+  )
   if (answer === 'invalid-part') {
     throw new UploadError('internal', `Upload ${row.id}: the store has another part than the one it acknowledged.`)
   }

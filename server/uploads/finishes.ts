@@ -36,7 +36,12 @@ export class Finishes {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        reject(new UploadError('finish_pending', `Upload ${upload} has all its bytes and is being finished. Ask again shortly.`))
+        reject(
+          new UploadError(
+            'finish_pending',
+            `Upload ${upload} has all its bytes and is being finished. Ask again shortly.`,
+          ),
+        )
       }, this.#waitMs)
     })
     try {

@@ -76,7 +76,13 @@ export class HoldKeeper {
       const askedAt = Date.now()
       const taken = await coordination.take(upload, token, leaseMs)
       if (taken.kind !== 'held') {
-        const hold = new Hold(upload, token, taken.kind === 'clean' ? taken.session.generation : null, askedAt, options.rowSeenAt)
+        const hold = new Hold(
+          upload,
+          token,
+          taken.kind === 'clean' ? taken.session.generation : null,
+          askedAt,
+          options.rowSeenAt,
+        )
         this.#holds.set(upload, hold)
         this.#options.held(taken.kind, Date.now() - startedAt)
         return { hold, taken }
@@ -85,7 +91,11 @@ export class HoldKeeper {
       if (left <= 0 || options.signal?.aborted) {
         throw new UploadError('upload_busy', `Upload ${upload} is being written by another request. Try again shortly.`)
       }
-      const freed = this.hear(upload, Math.min(left, ASK_AGAIN_MS, taken.leaseLeftMs + 20), (message) => message.type === 'free')
+      const freed = this.hear(
+        upload,
+        Math.min(left, ASK_AGAIN_MS, taken.leaseLeftMs + 20),
+        (message) => message.type === 'free',
+      )
       await this.tell(taken.holder, { type: 'release', upload, from: coordination.instance })
       // "free" from an instance that lost the hold comes before the lease is over: never a busy loop.
       if ((await freed) && Date.now() - askedAt < 20) await sleep(20)

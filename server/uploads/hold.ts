@@ -53,7 +53,8 @@ export class Hold {
   }
 
   lose(why: string): void {
-    if (!this.lost) this.#abort.abort(new UploadError('hold_lost', `The hold of upload ${this.upload} was lost: ${why}.`))
+    if (!this.lost)
+      this.#abort.abort(new UploadError('hold_lost', `The hold of upload ${this.upload} was lost: ${why}.`))
   }
 
   /** Throws hold_lost when it is no longer ours. */

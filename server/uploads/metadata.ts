@@ -22,7 +22,10 @@ const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+(?:\s*;\s*[\w!#$&^.+-]+=(?:[\w!
 export function parseMetadata(raw: string | null, maxBytes: number): Metadata {
   if (raw === null || raw.trim() === '') return NONE
   if (raw.length > maxBytes) {
-    throw new UploadError('metadata_too_large', `Upload-Metadata has ${raw.length} bytes; at most ${maxBytes} are taken.`)
+    throw new UploadError(
+      'metadata_too_large',
+      `Upload-Metadata has ${raw.length} bytes; at most ${maxBytes} are taken.`,
+    )
   }
   // Null prototype: `toString` and `__proto__` are keys like any other.
   const values: Record<string, string> = Object.create(null)
@@ -47,7 +50,10 @@ function parsePair(pair: string): [string, string] {
   const key = space === -1 ? text : text.slice(0, space)
   const value = space === -1 ? '' : text.slice(space + 1)
   if (!KEY.test(key)) {
-    throw new UploadError('metadata_invalid', `Upload-Metadata has a key that is empty or not ASCII: "${printable(key)}".`)
+    throw new UploadError(
+      'metadata_invalid',
+      `Upload-Metadata has a key that is empty or not ASCII: "${printable(key)}".`,
+    )
   }
   if (!BASE64.test(value)) {
     throw new UploadError('metadata_invalid', `Upload-Metadata: the value of "${key}" is not base64.`)

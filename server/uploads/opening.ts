@@ -19,7 +19,12 @@ export function emptySession(row: Upload): Session {
  * Throws upload_busy, hold_lost, upload_gone (its bytes are lost), *_unavailable.
  * null: the upload changed under us; the caller reads the row again.
  */
-export async function openUpload(deps: Deps, row: Upload, rowSeenAt: number, waitMs: number): Promise<OpenUpload | null> {
+export async function openUpload(
+  deps: Deps,
+  row: Upload,
+  rowSeenAt: number,
+  waitMs: number,
+): Promise<OpenUpload | null> {
   const acquired = await deps.holds.acquire(row.id, { waitMs, rowSeenAt })
   try {
     return await enter(deps, row, acquired)
@@ -65,7 +70,12 @@ async function leave(deps: Deps, hold: Acquired['hold'], how: 'unclean' | 'drop'
 }
 
 /** An unclean takeover (`session` as its holder left it) or a rebuild (null): raise first, only then look at the store. */
-async function recover(deps: Deps, read: Upload, hold: Acquired['hold'], session: Session | null): Promise<OpenUpload | null> {
+async function recover(
+  deps: Deps,
+  read: Upload,
+  hold: Acquired['hold'],
+  session: Session | null,
+): Promise<OpenUpload | null> {
   hold.raisingTo = read.generation + 1
   const seenAt = Date.now()
   const row = await deps.records.change(
@@ -104,7 +114,8 @@ interface Found {
 /** What the last holder recorded. */
 async function recorded(deps: Deps, row: Upload, hold: Acquired['hold'], session: Session): Promise<Found> {
   const { kept, parts } = await deps.coordination.parts(row.id, hold.token)
-  if (kept !== 'kept') throw new UploadError('hold_lost', `The hold of upload ${row.id} was lost while it was taken over.`)
+  if (kept !== 'kept')
+    throw new UploadError('hold_lost', `The hold of upload ${row.id} was lost while it was taken over.`)
   return { session: { ...session, generation: row.generation }, parts }
 }
 

@@ -51,7 +51,13 @@ export interface ByteStore {
   /** `partBytes`: the size of every part but the last. Returns the multipart id. */
   createMultipart(key: string, partBytes: number, options?: ObjectOptions): Promise<string>
   /** Sending a number again replaces that part. null: no such multipart upload (completed or aborted). */
-  uploadPart(key: string, multipartId: string, number: number, piece: Piece, options?: WriteOptions): Promise<Part | null>
+  uploadPart(
+    key: string,
+    multipartId: string,
+    number: number,
+    piece: Piece,
+    options?: WriteOptions,
+  ): Promise<Part | null>
   /** The parts as the store has them, by number, each number once; null: no such multipart upload. */
   listParts(key: string, multipartId: string): Promise<Part[] | null>
   /**

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { hasCode } from '../../server/uploads/errors.ts'
+import type { UploadId } from '../../server/uploads/words.ts'
+import {
+  ALICE,
+  bodyOf,
+  bytesOf,
+  embeddedWorld,
+  openBody,
+  readAll,
+  SETTINGS,
+  sha256,
+  type TestEngine,
+  type World,
+} from '../support/engine.ts'
+
+describe('engine on the embedded drivers', () => {
+  let world: World
+  let one: TestEngine
+  let two: TestEngine
+
+  before(async () => {
+    world = await embeddedWorld()
+    one = await world.engine()
+    two = await world.engine()
+  })
+  after(() => world.remove())
+
+  const create = async (length: number | null, engine = one) =>
+    (await engine.create(ALICE, { length, metadataRaw: null, body: null, bodyLength: 0 })).upload.id
+  const append = (id: UploadId, offset: number, bytes: Buffer, engine = one, declaredLength?: number) =>
+    engine.append(ALICE, id, {
+      offset,
+      body: bodyOf(bytes),
+      bodyLength: bytes.length,
+      ...(declaredLength === undefined ? {} : { declaredLength }),
+    })
+  const content = async (id: UploadId) => {
+    const download = await one.download(ALICE, id)
+    return readAll(await download.open())
+  }
+  const events = async (id: UploadId) => {
+    const all = await world.database.outbox.undone({ olderThanMs: -1000, limit: 10_000 })
+    return all.filter((event) => event.payload.id === id).map((event) => event.type)
+  }
+
+  test('a whole file with its creation is one object and one row', async () => {
+    const bytes = bytesOf(10_240)
+    const { upload, offset } = await one.create(ALICE, {
+      length: bytes.length,
+      metadataRaw: null,
+      body: bodyOf(bytes),
+      bodyLength: bytes.length,
+    })
+    assert.equal(offset, bytes.length)
+    assert.equal(upload.state, 'uploaded')
+    assert.equal(sha256(await content(upload.id)), sha256(bytes))
+    assert.equal((await one.inspect(ALICE, upload.id)).offset, bytes.length)
+  })
+
+  test('an empty file is finished at its creation', async () => {
+    const { upload } = await one.create(ALICE, { length: 0, metadataRaw: null, body: null, bodyLength: 0 })
+    assert.equal(upload.state, 'uploaded')
+    assert.equal((await content(upload.id)).length, 0)
+  })
+
+  for (const size of [1, 100, 512 * 1024 - 1, 512 * 1024, 512 * 1024 + 1, 1024 * 1024, 5_000_000]) {
+    test(`one append of ${size} bytes`, async () => {
+      const bytes = bytesOf(size)
+      const id = await create(size)
+      const { offset, upload } = await append(id, 0, bytes)
+      assert.equal(offset, size)
+      assert.equal(upload.state, 'uploaded')
+      assert.equal(sha256(await content(id)), sha256(bytes))
+    })
+
+    test(`appends of 100,000 bytes through two instances, ${size} bytes in all`, async () => {
+      const bytes = bytesOf(size)
+      const id = await create(size)
+      let offset = 0
+      for (let turn = 0; offset < size; turn++) {
+        const piece = bytes.subarray(offset, offset + 100_000)
+        const engine = turn % 2 === 0 ? one : two
+        const standing = await append(id, offset, piece, engine)
+        assert.equal(standing.offset, offset + piece.length)
+        offset = standing.offset
+        assert.equal((await (turn % 2 === 0 ? two : one).inspect(ALICE, id)).offset, offset)
+      }
+      assert.equal(sha256(await content(id)), sha256(bytes))
+    })
+  }
+
+  test('a deferred length, declared with the last bytes, and with none', async () => {
+    for (const last of [300_000, 0]) {
+      const bytes = bytesOf(900_000 + last)
+      const id = await create(null)
+      await append(id, 0, bytes.subarray(0, 900_000))
+      assert.equal((await one.inspect(ALICE, id)).upload.length, null)
+      const { upload } = await append(id, 900_000, bytes.subarray(900_000), two, bytes.length)
+      assert.equal(upload.state, 'uploaded')
+      assert.equal(sha256(await content(id)), sha256(bytes))
+    }
+  })
+
+  test('what came before a cut is kept', async () => {
+    const bytes = bytesOf(2_000_000)
+    const id = await create(bytes.length)
+    const { body, send, cut } = openBody()
+    const appending = one.append(ALICE, id, { offset: 0, body, bodyLength: bytes.length })
+    send(bytes.subarray(0, 700_001))
+    setTimeout(cut, 50)
+    await assert.rejects(appending, (error) => hasCode(error, 'body_cut'))
+    const { offset } = await two.inspect(ALICE, id)
+    assert.equal(offset, 700_001)
+    await append(id, offset, bytes.subarray(offset), two)
+    assert.equal(sha256(await content(id)), sha256(bytes))
+  })
+
+  test('an append elsewhere takes over a flowing one, which keeps what it got', async () => {
+    const bytes = bytesOf(2_000_000)
+    const id = await create(bytes.length)
+    const { body, send } = openBody()
+    const appending = one.append(ALICE, id, { offset: 0, body, bodyLength: bytes.length })
+    const cut = assert.rejects(appending, (error) => hasCode(error, 'upload_busy'))
+    send(bytes.subarray(0, 600_000))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    const { offset } = await two.inspect(ALICE, id)
+    assert.equal(offset, 600_000)
+    await append(id, offset, bytes.subarray(offset), two)
+    await cut
+    assert.equal(sha256(await content(id)), sha256(bytes))
+  })
+
+  test('a session that is gone is rebuilt from row and store', async () => {
+    const bytes = bytesOf(2_000_000)
+    const id = await create(bytes.length)
+    await append(id, 0, bytes.subarray(0, 1_300_000))
+    world.state.forget()
+    const { offset } = await two.inspect(ALICE, id)
+    assert.equal(offset, 1_300_000)
+    assert.equal((await world.database.records.find(id))?.generation, 3)
+    await append(id, offset, bytes.subarray(offset, 1_400_000), one)
+    world.state.forget()
+    await append(id, 1_400_000, bytes.subarray(1_400_000), two)
+    assert.equal(sha256(await content(id)), sha256(bytes))
+    assert.deepEqual(await events(id), ['upload.created', 'upload.receiving', 'upload.finishing', 'upload.uploaded'])
+  })
+
+  test('1,000 appends of 1 KiB: tails stay few', async () => {
+    const bytes = bytesOf(1_024_000)
+    const id = await create(bytes.length)
+    for (let offset = 0; offset < bytes.length; offset += 1024) {
+      await append(id, offset, bytes.subarray(offset, offset + 1024), offset % 2048 === 0 ? one : two)
+    }
+    assert.equal(sha256(await content(id)), sha256(bytes))
+  })
+
+  test('refusals change nothing', async () => {
+    const id = await create(500)
+    const before = await world.database.records.find(id)
+    await assert.rejects(
+      append(id, 3, bytesOf(5)),
+      (error) => hasCode(error, 'offset_mismatch') && error.facts.offset === 0,
+    )
+    await assert.rejects(append(id, 0, bytesOf(501)), (error) => hasCode(error, 'body_exceeds_length'))
+    const chunked = one.append(ALICE, id, { offset: 0, body: bodyOf(bytesOf(501)), bodyLength: null })
+    await assert.rejects(chunked, (error) => hasCode(error, 'body_exceeds_length'))
+    assert.deepEqual(await world.database.records.find(id), before)
+    assert.equal((await world.coordination().peek(id)).kind, 'missing')
+  })
+
+  test('a terminated upload is gone, its running append is cut', async () => {
+    const id = await create(1_000_000)
+    const { body, send } = openBody()
+    const appending = one.append(ALICE, id, { offset: 0, body, bodyLength: 1_000_000 })
+    const cut = assert.rejects(appending)
+    send(bytesOf(600_000))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    await two.terminate(ALICE, id)
+    await cut
+    await assert.rejects(one.inspect(ALICE, id), (error) => hasCode(error, 'upload_gone'))
+    const left: string[] = []
+    for await (const object of world.store.list('')) if (object.key.includes(id)) left.push(object.key)
+    assert.deepEqual(left, [])
+  })
+
+  test('a holder that dies is replaced after its lease', async () => {
+    const bytes = bytesOf(1_500_000)
+    const id = await create(bytes.length)
+    const dead = await world.engine({ settings: { ...SETTINGS, leaseMs: 300 } })
+    const { body, send } = openBody()
+    const appending = dead.append(ALICE, id, { offset: 0, body, bodyLength: bytes.length })
+    const lost = assert.rejects(appending)
+    send(bytes.subarray(0, 1_100_000))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    // What a killed process leaves: its token and its session, and nobody who renews.
+    const peek = await world.coordination().peek(id)
+    assert.equal(peek.kind, 'held')
+    world.state.forget()
+    const { offset } = await two.inspect(ALICE, id)
+    assert.equal(offset, 1_048_576)
+    await append(id, offset, bytes.subarray(offset), two)
+    await lost
+    assert.equal(sha256(await content(id)), sha256(bytes))
+  })
+})
