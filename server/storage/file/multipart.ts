@@ -61,7 +61,10 @@ export class Multiparts {
     return this.#ifOpen(key, id, null, async (folder, { partBytes }) => {
       const bytes = piece.body.length
       if (bytes > partBytes) {
-        throw new UploadError('internal', `Part ${number} of ${key} has ${bytes} bytes, more than the ${partBytes} agreed`)
+        throw new UploadError(
+          'internal',
+          `Part ${number} of ${key} has ${bytes} bytes, more than the ${partBytes} agreed`,
+        )
       }
       const aside = (await claim(folder, number)) ? null : `part-${number}-${randomBytes(8).toString('hex')}`
       if (aside === null) {
@@ -125,11 +128,18 @@ export class Multiparts {
 
   /** Empties what ended before, also before a crash. */
   async sweep(): Promise<void> {
-    for (const name of await readdir(this.#at.trash)) await rm(join(this.#at.trash, name), { recursive: true, force: true })
+    for (const name of await readdir(this.#at.trash))
+      await rm(join(this.#at.trash, name), { recursive: true, force: true })
   }
 
   /** The parts from wherever they are, in a new file. Repeating it after a crash gives the same. */
-  async #gather(folder: string, parts: readonly JournalPart[], partBytes: number, bytes: number, to: string): Promise<void> {
+  async #gather(
+    folder: string,
+    parts: readonly JournalPart[],
+    partBytes: number,
+    bytes: number,
+    to: string,
+  ): Promise<void> {
     const fresh = join(this.#at.incoming, randomBytes(16).toString('hex'))
     try {
       await copyFile(join(folder, 'data'), fresh, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)

@@ -51,10 +51,12 @@ function fileStream(file: FileHandle, key: string, range: ByteRange | undefined,
       )
     },
     destroy(error, done) {
-      reading.then(() => file.close()).then(
-        () => done(error),
-        () => done(error),
-      )
+      reading
+        .then(() => file.close())
+        .then(
+          () => done(error),
+          () => done(error),
+        )
     },
   })
 }

@@ -1,5 +1,6 @@
 /** The SDK's calls, one try each, as plain values. What may be an answer is a value; everything else throws. */
 import {
+  type CompletedPart,
   CompleteMultipartUploadCommand,
   DeleteObjectsCommand,
   type Part as ListedPart,
@@ -52,6 +53,11 @@ const COMPLETE_REFUSALS: Readonly<Record<string, Completed>> = {
   BadDigest: 'invalid-part',
 }
 
+/** Stores that keep a part's CRC-32 want it again here (and list it); the others leave it out of their lists. */
+function completedPart({ number, etag, crc32 }: Part): CompletedPart {
+  return { PartNumber: number, ETag: etag, ...(crc32 === null ? {} : { ChecksumCRC32: crc32Base64(crc32) }) }
+}
+
 /** One try of CompleteMultipartUpload, size and full-object CRC-32 checked by the store. */
 export async function complete(
   { client, bucket }: Target,
@@ -65,7 +71,7 @@ export async function complete(
     Bucket: bucket,
     Key: key,
     UploadId: multipartId,
-    MultipartUpload: { Parts: parts.map(({ number, etag }) => ({ PartNumber: number, ETag: etag })) },
+    MultipartUpload: { Parts: parts.map(completedPart) },
     MpuObjectSize: whole.bytes,
     ...(whole.crc32 === null ? {} : { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: crc32Base64(whole.crc32) }),
   })
