@@ -8,6 +8,7 @@ import { inspect } from './handlers/head.ts'
 import { describe, extensionsOf } from './handlers/options.ts'
 import { append } from './handlers/patch.ts'
 import { create } from './handlers/post.ts'
+import { applyMethodOverride } from './method-override.ts'
 import type { Call, TusOptions } from './options.ts'
 import { type Reply, refusal, toResponse, writeReply } from './reply.ts'
 import { nodeOf, replaceHandlers, type ShellRequest, TusHandler } from './seam.ts'
@@ -86,6 +87,11 @@ export class TusServer extends Server {
       PATCH: seat(append),
       POST: seat(create),
     })
+  }
+
+  /** Makes the effective method `req.method`, for routes that look at it before the dialect does. */
+  applyMethodOverride(req: IncomingMessage): void {
+    applyMethodOverride(req)
   }
 
   /** The front gate, then upstream's dispatch. Every answer, refusals too, carries Tus-Resumable. Never rejects. */

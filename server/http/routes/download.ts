@@ -1,0 +1,105 @@
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { Request, RequestHandler, Response } from 'express'
+import type { Download, Engine } from '../../uploads/api.ts'
+import { hasCode, UploadError } from '../../uploads/errors.ts'
+import { checkConditions, rangeCounts } from '../conditions.ts'
+import { principalOf } from '../context.ts'
+import { contentDisposition, safeContentType } from '../disposition.ts'
+import { type RangeAnswer, resolveRange } from '../range.ts'
+import { requiredId } from './upload-id.ts'
+
+/** Nothing that a stored file contains may run, load or frame anything when a browser shows it. */
+const SANDBOX = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+
+/** `GET /api/v1/uploads/{id}`: the file of a finished upload, or one range of it. */
+export function download(engine: Engine, idleTimeoutMs: number): RequestHandler {
+  return async (req, res) => {
+    const file = await engine.download(principalOf(req), requiredId(req))
+    if (!settleConditions(req, res, file)) return
+    const range = rangeCounts(req.headers, file.etag) ? resolveRange(req.headers.range, file.bytes) : 'whole'
+    const length = settleRange(res, file, range)
+    res.setHeader('Content-Length', length)
+    if (length === 0) {
+      res.end()
+      return
+    }
+    const stream = await file.open(range === 'whole' || range === 'unsatisfiable' ? undefined : range)
+    await send(stream, res, idleTimeoutMs)
+  }
+}
+
+/**
+ * `HEAD /api/v1/uploads/{id}` without Tus-Resumable: what GET would say, for a finished upload; 412 for an unfinished
+ * one, whose state only the tus dialect tells.
+ */
+export function downloadHead(engine: Engine): RequestHandler {
+  return async (req, res) => {
+    const file = await engine.download(principalOf(req), requiredId(req)).catch(asVersionFault)
+    if (!settleConditions(req, res, file)) return
+    res.setHeader('Content-Length', file.bytes)
+    res.end()
+  }
+}
+
+function asVersionFault(error: unknown): never {
+  if (!hasCode(error, 'upload_not_finished') || error.facts.state === 'processing') throw error
+  throw new UploadError('version_unsupported', 'The upload is not finished: ask with Tus-Resumable: 1.0.0.')
+}
+
+/** Headers of the representation; false when the conditions already answered. Throws precondition_failed. */
+function settleConditions(req: Request, res: Response, file: Download): boolean {
+  const type = safeContentType(file.upload.contentType)
+  res.setHeader('ETag', file.etag)
+  res.setHeader('Cache-Control', 'private, no-cache')
+  const answer = checkConditions(req.headers, file.etag)
+  if (answer === 'failed') {
+    throw new UploadError('precondition_failed', `If-Match does not name the file's ETag ${file.etag}.`)
+  }
+  if (answer === 'not-modified') {
+    res.status(304).end()
+    return false
+  }
+  res.setHeader('Accept-Ranges', 'bytes')
+  res.setHeader('Content-Type', type)
+  res.setHeader('Content-Disposition', contentDisposition(type, file.upload.filename))
+  res.setHeader('Content-Security-Policy', SANDBOX)
+  res.setHeader('X-Content-Type-Options', 'nosniff')
+  return true
+}
+
+/** Sets 206 and Content-Range for a range. Returns the bytes to be sent. Throws range_not_satisfiable. */
+function settleRange(res: Response, file: Download, range: RangeAnswer): number {
+  if (range === 'whole') return file.bytes
+  if (range === 'unsatisfiable') {
+    for (const name of ['Content-Disposition', 'Content-Security-Policy']) res.removeHeader(name)
+    throw new UploadError('range_not_satisfiable', `The file has ${file.bytes} bytes.`, {
+      facts: { bytes: file.bytes },
+    })
+  }
+  res.status(206).setHeader('Content-Range', `bytes ${range.first}-${range.last}/${file.bytes}`)
+  return range.last - range.first + 1
+}
+
+/** A client that leaves in the middle, or right after the last byte, is no failure; a store that breaks off is one. */
+async function send(stream: Readable, res: Response, idleTimeoutMs: number): Promise<void> {
+  let broken: unknown = null
+  stream.once('error', (error) => {
+    broken = error
+  })
+  if (res.destroyed) {
+    stream.destroy()
+    return
+  }
+  // Socket timeouts look at progress, so this ends a reader that stands still, not one that is slow.
+  res.setTimeout(idleTimeoutMs, () => res.destroy())
+  try {
+    await pipeline(stream, res)
+  } catch (error) {
+    if (broken !== null && !isPrematureClose(broken)) throw error
+  }
+}
+
+function isPrematureClose(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE'
+}
