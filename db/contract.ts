@@ -1,0 +1,42 @@
+import { after, before, describe } from 'node:test'
+import { listContract } from './contract/list.ts'
+import { outboxContract } from './contract/outbox.ts'
+import { processingContract } from './contract/processing.ts'
+import { recordsContract } from './contract/records.ts'
+import { schemaContract } from './contract/schema.ts'
+import type { Database } from './database.ts'
+import type { Driver } from './driver.ts'
+
+/** An empty database for a run of the suite, and how to remove it. */
+export interface Opened {
+  readonly driver: Driver
+  readonly database: Database
+  /** The database was closed before. */
+  remove(): Promise<void>
+}
+
+/** What the tests of one part get: the open database, once it is there. */
+export type Subject = () => { readonly driver: Driver; readonly database: Database }
+
+/** What every driver of the records must do, in one database; tests run one after another. */
+export function databaseContract(name: string, open: () => Promise<Opened>): void {
+  describe(`records on ${name}`, () => {
+    let opened: Opened | undefined
+    before(async () => {
+      opened = await open()
+    })
+    after(async () => {
+      await opened?.database.close()
+      await opened?.remove()
+    })
+    const subject: Subject = () => {
+      if (!opened) throw new Error('the database did not open')
+      return opened
+    }
+    schemaContract(subject)
+    recordsContract(subject)
+    listContract(subject)
+    outboxContract(subject)
+    processingContract(subject)
+  })
+}
