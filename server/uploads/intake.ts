@@ -160,7 +160,10 @@ export class Intake implements Holder {
     this.received += chunk.length
     this.#options.received(chunk.length)
     this.lastByteAt = Date.now()
-    if (chunk.length > room) return this.#stopAs('overrun')
+    if (chunk.length > room) {
+      this.#stopAs('overrun')
+      return
+    }
     if (this.#bytes === 0) this.since = this.lastByteAt
     this.#keep(chunk)
     this.#bytes += chunk.length

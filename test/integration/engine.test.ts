@@ -41,7 +41,7 @@ describe('engine on the embedded drivers', () => {
     return readAll(await download.open())
   }
   const events = async (id: UploadId) => {
-    const all = await world.database.outbox.undone({ olderThanMs: -1000, limit: 10_000 })
+    const all = await world.database.outbox.claim(10_000, 1)
     return all.filter((event) => event.payload.id === id).map((event) => event.type)
   }
 

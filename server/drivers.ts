@@ -1,0 +1,107 @@
+import { join } from 'node:path'
+import { type Database, openDatabase } from '../db/database.ts'
+import { createBullQueue } from '../hooks/queue/bullmq.ts'
+import { createMemoryQueue } from '../hooks/queue/memory.ts'
+import type { Queue } from '../hooks/queue/port.ts'
+import type { Log } from '../hooks/ports.ts'
+import type { Config } from './config/config.ts'
+import { createMemoryCoordination } from './coordination/memory/index.ts'
+import { createRedisClient, createRedisCoordination, type RedisCoordination } from './coordination/redis/index.ts'
+import { FileByteStore } from './storage/file/index.ts'
+import { S3ByteStore } from './storage/s3/index.ts'
+import type { ByteStore } from './uploads/ports/byte-store.ts'
+import type { Coordination } from './uploads/ports/coordination.ts'
+
+/** Opens the database that the configuration chose; Postgres may be away. */
+export function openRecords({ database }: Config): Promise<Database> {
+  if (database.driver === 'pglite') return openDatabase({ driver: 'pglite', dir: database.directory })
+  const { url, pool, ssl } = database.postgres
+  return openDatabase({ driver: 'postgres', url, ssl, poolMin: pool.min, poolMax: pool.max })
+}
+
+/** A store, and what has to be true of it before anything is served. */
+export interface OpenStore {
+  readonly store: ByteStore
+  /** Throws when the bucket does not exist; `store_unavailable` while the store is away: to be asked again. */
+  ready(): Promise<void>
+}
+
+/** Opens the byte store that the configuration chose; S3 may be away. */
+export async function openStore({ storage, uploads }: Config): Promise<OpenStore> {
+  if (storage.driver === 'file') {
+    const store = await FileByteStore.open({ root: storage.directory, readHighWaterMark: uploads.streamBufferBytes })
+    return { store, ready: async () => {} }
+  }
+  const { s3 } = storage
+  const store = new S3ByteStore({
+    region: s3.region,
+    bucket: s3.bucket,
+    forcePathStyle: s3.forcePathStyle,
+    requestTimeoutMs: s3.requestTimeoutMs,
+    readHighWaterMark: uploads.streamBufferBytes,
+    // One more for an urgent write (WriteGate).
+    maxSockets: uploads.maxConcurrentWrites + 1,
+    ...(s3.endpoint === null ? {} : { endpoint: s3.endpoint }),
+    ...(s3.credentials === null ? {} : { credentials: fixed(s3.credentials) }),
+  })
+  return { store, ready: () => store.ensureBucket(s3.createBucket) }
+}
+
+function fixed({ accessKeyId, secretAccessKey, sessionToken }: NonNullable<S3Credentials>) {
+  return { accessKeyId, secretAccessKey, ...(sessionToken === null ? {} : { sessionToken }) }
+}
+
+type S3Credentials = Extract<Config['storage'], { driver: 's3' }>['s3']['credentials']
+
+/** Holds and sessions, and what has to be true of Redis before anything is served. */
+export interface OpenCoordination {
+  readonly coordination: Coordination
+  /** Throws when Redis may evict holds; `coordination_unavailable` while it is away: to be asked again. */
+  ready(): Promise<void>
+  connections(): { open: number; busy: number } | null
+}
+
+/** Opens the coordination that the configuration chose; Redis may be away. */
+export async function openCoordination(config: Config, log: Log): Promise<OpenCoordination> {
+  const onError = (err: unknown) => log.error({ err }, 'coordination: a message handler threw')
+  if (config.coordination.driver === 'memory') {
+    return { coordination: createMemoryCoordination({ onError }), ready: async () => {}, connections: () => null }
+  }
+  const { url, prefix, pool } = config.coordination.redis
+  const coordination: RedisCoordination = await createRedisCoordination({
+    url,
+    prefix,
+    poolMin: pool.min,
+    poolMax: pool.max,
+    // A session outlives the longest rest of its upload.
+    sessionTtlMs: config.uploads.expiresAfterMs + 86_400_000,
+    onError,
+    onState: (state, cause) =>
+      state === 'up' ? log.info({}, 'redis: reachable') : log.warn({ err: cause }, 'redis: not reachable'),
+  })
+  return {
+    coordination,
+    ready: async () => void (await coordination.checkPolicy()),
+    connections: () => coordination.connections(),
+  }
+}
+
+/** Opens the queue that the configuration chose; Redis may be away. */
+export function openQueue({ queue }: Config, log: Log): Queue {
+  if (queue.driver === 'memory') return createMemoryQueue()
+  const { url, prefix } = queue.redis
+  return createBullQueue({
+    prefix,
+    log,
+    connection: (settings) => {
+      const client = createRedisClient(url, { name: settings.connectionName, use: 'queue' })
+      return client
+    },
+  })
+}
+
+/** Where the lock of embedded data lies; null when nothing embedded is used. */
+export function lockedDir(config: Config): string | null {
+  const embedded = config.database.driver === 'pglite' || config.coordination.driver === 'memory'
+  return embedded && config.dataDir !== null ? join(config.dataDir) : null
+}
