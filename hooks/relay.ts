@@ -166,8 +166,10 @@ class OutboxRelay implements Relay {
     do {
       const last = page.at(-1)
       page = await this.#outbox.undone({ olderThanMs, limit: this.#batch, ...(last && { after: last.eventId }) })
-      if (page.length > 0) await this.#queue.publish(page.map(toMessage))
-      this.#tell(() => this.#metrics?.published(page.length, true))
+      if (page.length === 0) break
+      await this.#queue.publish(page.map(toMessage))
+      const count = page.length
+      this.#tell(() => this.#metrics?.published(count, true))
     } while (page.length >= this.#batch && !this.#stopped)
     this.#republishAt = durable ? performance.now() + this.#republishEveryMs : Number.POSITIVE_INFINITY
   }
