@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { groupRuns, killGroup } from './processes.ts'
 import type { Outcome } from './reporter.ts'
 
 /** What one test file came to. */
@@ -29,23 +30,6 @@ const STRAGGLER_GRACE_MS = 2_000
 
 const running = new Set<number>()
 
-function groupAlive(pid: number): boolean {
-  try {
-    process.kill(-pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch {
-    // nothing of it is left
-  }
-}
-
 /** Ends every test file that runs now, with all its children. */
 export function killRunning(): void {
   for (const pid of running) killGroup(pid)
@@ -71,8 +55,8 @@ async function outcomesIn(path: string): Promise<Outcome[]> {
 
 async function leftProcesses(pid: number): Promise<boolean> {
   const deadline = Date.now() + STRAGGLER_GRACE_MS
-  while (groupAlive(pid) && Date.now() < deadline) await sleep(20)
-  return groupAlive(pid)
+  while (groupRuns(pid) && Date.now() < deadline) await sleep(20)
+  return groupRuns(pid)
 }
 
 /**
