@@ -114,7 +114,7 @@ export const ERROR_TABLE = {
     status: 413,
     title: 'Upload too large',
     retryable: false,
-    meaning: 'The length is above `Tus-Max-Size`.',
+    meaning: 'The length, or a body of unknown length, is above `Tus-Max-Size`.',
   },
   body_exceeds_length: {
     status: 413,
@@ -163,8 +163,8 @@ export const ERROR_TABLE = {
   upload_finished: {
     status: 409,
     title: 'The upload is finished',
-    retryable: false,
-    meaning: 'A finished upload takes no more bytes.',
+    retryable: true,
+    meaning: 'A finished upload takes no more bytes. Ask with HEAD: it has them all.',
   },
   upload_not_finished: {
     status: 404,

@@ -63,8 +63,8 @@ export function createHttpServer(app: RequestListener, options: HttpServerOption
   const serve = (req: IncomingMessage, res: ServerResponse): void => {
     const before = latest.get(req.socket)
     accept(req, res)
-    if (before === undefined) return answer(req, res)
-    before.once('close', () => {
+    if (before === undefined) answer(req, res)
+    before?.once('close', () => {
       if (req.socket.destroyed) running.delete(res)
       else answer(req, res)
     })

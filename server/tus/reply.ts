@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { answerTo } from '../errors/answer.ts'
 import { tusTextOf } from '../errors/forms.ts'
 import { isOverridden } from './method-override.ts'
@@ -43,7 +43,11 @@ function headersOf(reply: Reply, req: IncomingMessage): Record<string, string> {
 
 /** For @tus/server, which sends it. */
 export function toResponse(reply: Reply, req: IncomingMessage): Response {
-  return new Response(reply.body === '' ? null : reply.body, { status: reply.status, headers: headersOf(reply, req) })
+  return new Response(reply.body === '' ? null : reply.body, {
+    status: reply.status,
+    statusText: STATUS_CODES[reply.status] ?? '',
+    headers: headersOf(reply, req),
+  })
 }
 
 /** For what is answered before @tus/server comes in. */
