@@ -50,6 +50,7 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
       offsetSeen: length,
       bucket: deps.store.bucket,
       multipartId: null,
+      expiresAt: null,
       multipartKey: null,
     },
     { enter: ['uploaded'] },
