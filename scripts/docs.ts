@@ -1,9 +1,11 @@
 /** `npm run docs`: writes the pages that are generated from the code; the tests compare them. */
 import { writeFile } from 'node:fs/promises'
 import { renderConfigurationDocs } from '../server/config/docs.ts'
+import { renderMetricsDocs } from '../server/observability/metrics-docs.ts'
 
 const PAGES = {
   'configuration.md': renderConfigurationDocs,
+  'metrics.md': renderMetricsDocs,
 }
 
 const folder = new URL('../docs/', import.meta.url)

@@ -1,0 +1,116 @@
+/** Every line that the service logs, by name and with fixed fields, so that what searches them can rely on it. */
+import type { UploadError } from '../uploads/errors.ts'
+import { createLogger, type Logger, type LoggerOptions } from './logger.ts'
+
+/** One answered (or abandoned) request, as the HTTP room reports it. */
+export interface RequestFields {
+  readonly requestId: string
+  /** Never an address: operations are a closed set. */
+  readonly operation: string
+  readonly method: string
+  /** 0: the client left before any answer. */
+  readonly status: number
+  readonly durationMs: number
+  readonly uploadId: string | null
+  readonly tenant: string | null
+  readonly owner: string | null
+  readonly remote: string
+  readonly code: string | null
+  readonly aborted: boolean
+}
+
+export type Dependency = 'database' | 'redis' | 'storage'
+
+/** What the service runs on, for the first line. */
+export interface Drivers {
+  readonly storage: string
+  readonly coordination: string
+  readonly database: string
+  readonly queue: string
+}
+
+export interface Log {
+  /** For rooms that log by themselves; lines get `room`. */
+  child(room: string): Logger
+  /** For what happens because of one request; lines get its `requestId`. */
+  forRequest(requestId: string): Logger
+  readonly http: {
+    request(fields: RequestFields): void
+    failure(error: UploadError, fields: Pick<RequestFields, 'requestId' | 'operation' | 'uploadId'>): void
+  }
+  configWarning(warning: string): void
+  starting(fields: { readonly environment: string; readonly embedded: boolean; readonly drivers: Drivers }): void
+  migrated(migrations: readonly string[]): void
+  listening(fields: { readonly address: string; readonly drivers: Drivers }): void
+  /** A dependency went away or came back. */
+  dependency(name: Dependency, state: 'up' | 'down', cause?: unknown): void
+  swept(fields: { readonly finished: number; readonly expired: number }): void
+  /** The process nears MEMORY_LIMIT_MB. */
+  memoryHigh(fields: { readonly residentBytes: number; readonly limitBytes: number }): void
+  /** Something failed that no request waits for. */
+  background(work: string, error: unknown): void
+  stopping(reason: string): void
+  /** One phase of the stop; `error` when it failed or ran out of time. */
+  stopPhase(phase: string, durationMs: number, error?: unknown): void
+  stopped(durationMs: number): void
+  /** The process cannot go on. */
+  fatal(error: unknown): void
+}
+
+/** Requests that probes make all day. */
+const QUIET = new Set(['livez', 'readyz', 'health', 'metrics'])
+
+function levelOf({ operation, status }: RequestFields): 'debug' | 'info' | 'warn' {
+  if (status >= 500) return 'warn'
+  return QUIET.has(operation) ? 'debug' : 'info'
+}
+
+/** The log of a process; lines go to standard output. */
+export function createLog(options: LoggerOptions): Log {
+  const logger = createLogger(options)
+  return {
+    child: (room) => logger.child({ room }),
+    forRequest: (requestId) => logger.child({ requestId }),
+    http: httpLog(logger),
+    configWarning: (warning) => logger.warn({ event: 'config.warning' }, warning),
+    starting: (fields) => logger.info({ event: 'process.starting', ...fields, node: process.version }, 'starting'),
+    migrated: (migrations) => logger.info({ event: 'database.migrated', migrations }, 'the schema is up to date'),
+    listening: (fields) => logger.info({ event: 'process.listening', ...fields }, `listening on ${fields.address}`),
+    dependency(name, state, cause) {
+      const fields = { event: `dependency.${state}`, dependency: name }
+      if (state === 'up') logger.info(fields, `${name} answers`)
+      else logger.warn(cause === undefined ? fields : { ...fields, err: cause }, `${name} is away`)
+    },
+    swept(fields) {
+      const idle = fields.finished === 0 && fields.expired === 0
+      logger[idle ? 'debug' : 'info']({ event: 'uploads.swept', ...fields }, 'swept')
+    },
+    memoryHigh: (fields) => logger.warn({ event: 'memory.high', ...fields }, 'memory nears its limit'),
+    background: (work, error) => logger.error({ event: 'background.failed', work, err: error }, `${work} failed`),
+    stopping: (reason) => logger.info({ event: 'process.stopping', reason }, `stopping: ${reason}`),
+    stopPhase(phase, durationMs, error) {
+      const fields = { event: 'process.stop_phase', phase, durationMs: rounded(durationMs) }
+      if (error === undefined) logger.debug(fields, `${phase} is done`)
+      else logger.warn({ ...fields, err: error }, `${phase} did not end well`)
+    },
+    stopped: (durationMs) => logger.info({ event: 'process.stopped', durationMs: rounded(durationMs) }, 'stopped'),
+    fatal: (error) => logger.fatal({ event: 'process.fatal', err: error }, 'cannot go on'),
+  }
+}
+
+function httpLog(logger: Logger): Log['http'] {
+  return {
+    request(fields) {
+      logger[levelOf(fields)]({ event: 'http.request', ...fields, durationMs: rounded(fields.durationMs) }, 'request')
+    },
+    failure(error, { requestId, operation, uploadId }) {
+      const fields = { event: 'http.failure', requestId, operation, uploadId, code: error.code, err: error }
+      // a dependency that is away is not a fault of this process; what nobody foresaw is
+      logger[error.code === 'internal' ? 'error' : 'warn'](fields, error.message)
+    },
+  }
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 10) / 10
+}
