@@ -1,10 +1,10 @@
 /** Test only: an engine that keeps uploads in memory, for tests of the HTTP edge. */
 import { Readable } from 'node:stream'
-import type { CreateRequest, Download, Engine, Incoming, Standing } from '../../server/uploads/api.ts'
-import { UploadError } from '../../server/uploads/errors.ts'
-import { newUploadId } from '../../server/uploads/id.ts'
-import { parseMetadata } from '../../server/uploads/metadata.ts'
-import type { Upload, UploadId } from '../../server/uploads/words.ts'
+import type { CreateRequest, Download, Engine, Incoming, Standing } from '../../../server/uploads/api.ts'
+import { UploadError } from '../../../server/uploads/errors.ts'
+import { newUploadId } from '../../../server/uploads/id.ts'
+import { parseMetadata } from '../../../server/uploads/metadata.ts'
+import type { Upload, UploadId } from '../../../server/uploads/words.ts'
 
 interface Kept {
   upload: Upload

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { EVENTS, Server } from '@tus/server'
-import { createFakeEngine } from '../../test/support/fake-engine.ts'
-import { TusServer } from './server.ts'
+import { TusServer } from '../../../server/tus/server.ts'
+import { createFakeEngine } from './fake-engine.ts'
 
 async function versionOf(name: string): Promise<unknown> {
-  const text = await readFile(new URL(`../../node_modules/${name}/package.json`, import.meta.url), 'utf8')
+  const text = await readFile(new URL(`../../../node_modules/${name}/package.json`, import.meta.url), 'utf8')
   return JSON.parse(text).version
 }
 

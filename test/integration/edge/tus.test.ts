@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Edge, OCTETS, pathOf, startEdge, TUS } from '../../test/support/http-edge.ts'
-import { UploadError } from '../uploads/errors.ts'
-import { newUploadId } from '../uploads/id.ts'
+import { UploadError } from '../../../server/uploads/errors.ts'
+import { newUploadId } from '../../../server/uploads/id.ts'
+import { type Edge, OCTETS, pathOf, startEdge, TUS } from './http-edge.ts'
 
 const UPLOADS = '/api/v1/uploads'
 
