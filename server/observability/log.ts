@@ -36,7 +36,7 @@ export interface Log {
   forRequest(requestId: string): Logger
   readonly http: {
     request(fields: RequestFields): void
-    failure(error: UploadError, fields: Pick<RequestFields, 'requestId' | 'operation' | 'uploadId'>): void
+    failure(error: UploadError, fields: RequestFields): void
   }
   configWarning(warning: string): void
   starting(fields: { readonly environment: string; readonly embedded: boolean; readonly drivers: Drivers }): void

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
-import { UploadError } from '../uploads/errors.ts'
 import type { ByteStore } from '../uploads/ports/byte-store.ts'
 import type { Upload } from '../uploads/words.ts'
 import { METRICS } from './metric-table.ts'
@@ -210,11 +209,25 @@ test('the log of requests moves the count of failures by code', async () => {
   const { metrics, value } = setup()
   const lines: unknown[] = []
   const log = observedHttpLog({ request: (entry) => lines.push(entry), failure: (error) => lines.push(error) }, metrics)
-  log.request({ code: null })
-  log.request({ code: 'upload_busy' })
-  const error = new UploadError('internal', 'x')
-  log.failure(error, { code: 'internal' })
-  assert.deepEqual(lines, [{ code: null }, { code: 'upload_busy' }, error])
+  const entry = {
+    requestId: 'r',
+    operation: 'append',
+    method: 'PATCH',
+    status: 204,
+    durationMs: 1,
+    uploadId: null,
+    tenant: null,
+    owner: null,
+    remote: '',
+    code: null,
+    aborted: false,
+  }
+  const busy = { ...entry, status: 423, code: 'upload_busy' }
+  const error = Object.assign(new Error('x'), { code: 'internal' as const, facts: {} })
+  log.request(entry)
+  log.request(busy)
+  log.failure(error, { ...entry, code: 'internal' })
+  assert.deepEqual(lines, [entry, busy, error])
   assert.equal(await value('upload_failed_total{code="upload_busy"}'), 1)
   assert.equal(await value('upload_failed_total{code="internal"}'), undefined, 'its request line counts it')
 })
@@ -252,7 +265,7 @@ describe('a store that is observed', () => {
   })
 
   test('failures are told apart and passed on as they are', async () => {
-    const away = new UploadError('store_unavailable', 'away')
+    const away = Object.assign(new Error('away'), { code: 'store_unavailable' })
     const { store, calls } = observed({
       head: () => Promise.reject(away),
       createMultipart: () => Promise.reject(new Error('bug')),
