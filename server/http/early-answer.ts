@@ -13,7 +13,7 @@ export interface EarlyAnswerLimits {
 
 export const EARLY_ANSWER_LIMITS: EarlyAnswerLimits = {
   keepBytes: 64 * 1024,
-  drainBytes: 1024 * 1024,
+  drainBytes: 16 * 1024 * 1024,
   drainMs: 2000,
   refusedDrainMs: 200,
 }
