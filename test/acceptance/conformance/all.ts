@@ -1,6 +1,7 @@
 /** Every row of the checklist that concerns tus 1.0, as one suite: grouped by the settings that the rows need. */
 import { after, before, describe } from 'node:test'
-import type { Backend, Env, Service } from '../support/backend.ts'
+import type { Env } from '../../support/service.ts'
+import type { Backend, Service } from '../support/backend.ts'
 import { coreDeferred, coreDiscovery, coreMethods, corePatch } from './core.ts'
 import { creation, creationWithUpload, termination } from './creation.ts'
 import { EXPIRES_AFTER_MS, expiration } from './expiration.ts'

@@ -1,6 +1,7 @@
 /** Sections 2, 3 and 6: creation, creation with upload, termination. `service` runs with default settings. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Service } from '../support/backend.ts'
 import { eventually, OCT, pathOf, sampleBytes, sha256, UPLOADS } from '../support/tus.ts'
 import { Wire } from '../support/wire.ts'
@@ -250,10 +251,11 @@ export function termination(service: () => Service): void {
     test('TER-06 DELETE during a PATCH cuts it, and nothing comes back', async () => {
       const { tus, store } = service()
       const bytes = sampleBytes(300_000, 'ter-06')
-      const path = await tus.create({ length: bytes.length })
-      const wire = await tus.stalled(path, 0, bytes.length, bytes.subarray(0, 200_000))
-      await eventually(async () => (await tus.offset(path)) > 0, 'the first bytes')
-      const again = await tus.stalled(path, await tus.offset(path), 100_000, bytes.subarray(200_000, 250_000))
+      const path = await tus.createWith(bytes.length, bytes.subarray(0, 100_000))
+      const wire = await tus.stalled(path, 100_000, 200_000, bytes.subarray(100_000, 200_000))
+      await eventually(async () => (await tus.offset(path)) === 200_000, 'the bytes of the second PATCH')
+      const again = await tus.stalled(path, 200_000, 100_000, bytes.subarray(200_000, 250_000))
+      await sleep(200)
       assert.equal((await tus.terminate(path)).status, 204)
       await Promise.all([wire.closed, again.closed])
       assert.ok([404, 410].includes((await tus.head(path)).status))

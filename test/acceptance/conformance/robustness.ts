@@ -34,8 +34,8 @@ export function robustBodies(service: () => Service): void {
     test('ROB-03 a PATCH takes over from a stalled one at the offset that one reached', async () => {
       const { tus } = service()
       const bytes = sampleBytes(500, 'rob-03')
-      const path = await tus.create({ length: 500 })
-      const stalled = await tus.stalled(path, 0, 500, bytes.subarray(0, 200))
+      const path = await tus.createWith(500, bytes.subarray(0, 100))
+      const stalled = await tus.stalled(path, 100, 400, bytes.subarray(100, 200))
       await sleep(300)
       const answer = await tus.patch(path, 200, bytes.subarray(200))
       assert.equal(answer.status, 204)

@@ -1,23 +1,12 @@
 /**
- * The service under test as a process, on either kind of store. A backend is a database, a bucket and a prefix of
- * its own (embedded: a data directory); services are started on it, one after another or side by side.
+ * The service under test on either kind of store. A backend is a database, a bucket and a prefix of its own
+ * (embedded: a data directory); services are started on it, one after another or, in production, side by side.
  */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import net from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { freshBucket, freshDatabase, freshPrefix, type TestS3, testServices } from '../../support/services.ts'
-import { eventually, Tus } from './tus.ts'
+import { type Env, freshDataDir, freshWorld, type RunningService, startService } from '../../support/service.ts'
+import { type TestS3, testServices } from '../../support/services.ts'
+import { eventually, idOf, Tus } from './tus.ts'
 import { filesView, type Insight, productionInsight } from './views.ts'
-import { send } from './wire.ts'
-
-const ROOT = join(import.meta.dirname, '..', '..', '..')
-const START_MS = 60_000
-
-export type Env = Readonly<Record<string, string>>
 
 export interface Store {
   /** Keys (or files) whose name has the upload's id. */
@@ -35,8 +24,7 @@ export interface Service {
   readonly pid: number
   readonly store: Store
   readonly events: Events
-  /** Exit code, or null after a signal. */
-  readonly exited: Promise<number | null>
+  readonly exited: RunningService['exited']
   signal(name: NodeJS.Signals): void
   /** SIGTERM, and the exit code. */
   stop(): Promise<number | null>
@@ -44,12 +32,10 @@ export interface Service {
   kill(): Promise<void>
   /** A new process with the same settings on the same port. */
   again(): Promise<Service>
-  output(): string
 }
 
 export interface Backend {
   readonly name: string
-  readonly production: boolean
   readonly env: Env
   /** Row, session and store as seen from outside; null on the embedded one. */
   readonly insight: Insight | null
@@ -60,102 +46,39 @@ export interface Backend {
   close(): Promise<void>
 }
 
-export function idOf(path: string): string {
-  return path.split('/').pop() ?? ''
-}
-
-export async function freePort(): Promise<number> {
-  const server = net.createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  assert.ok(address !== null && typeof address === 'object')
-  await new Promise((resolve) => server.close(resolve))
-  return address.port
-}
-
-function surroundings(): Env {
-  const { PATH = '', HOME = '', TMPDIR } = process.env
-  return { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }) }
-}
-
-async function serves(origin: string, child: ChildProcess, output: () => string): Promise<void> {
-  const deadline = Date.now() + START_MS
-  for (;;) {
-    if (child.exitCode !== null || child.signalCode !== null) {
-      throw new Error(`the service ended with ${child.exitCode ?? child.signalCode} at its start:\n${output()}`)
-    }
-    const status = await send(origin, 'GET', '/readyz').then(
-      (answer) => answer.status,
-      () => 0,
-    )
-    if (status === 200) return
-    if (Date.now() > deadline)
-      throw new Error(`the service is not ready after ${START_MS} ms (${status}):\n${output()}`)
-    await sleep(50)
-  }
-}
-
 interface Rig {
-  readonly args: readonly string[]
+  readonly mode: 'production' | 'embedded'
   readonly env: Env
   readonly store: Store
   readonly uploadedOnce: (tus: Tus, path: string) => Promise<void>
-  readonly running: Set<ChildProcess>
+  readonly started: Set<RunningService>
 }
 
-async function launch(rig: Rig, port: number): Promise<Service> {
-  const origin = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [join(ROOT, 'server/main.ts'), ...rig.args], {
-    cwd: ROOT,
-    env: { ...surroundings(), ...rig.env, PORT: String(port) },
-    stdio: ['ignore', 'pipe', 'pipe'],
+async function launch(rig: Rig, port?: number): Promise<Service> {
+  const { mode, env, started } = rig
+  const running = await startService(port === undefined ? { mode, env } : { mode, env, port })
+  started.add(running)
+  const gone = running.exited.then((exit) => {
+    started.delete(running)
+    return exit
   })
-  rig.running.add(child)
-  const lines: string[] = []
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      lines.push(text)
-      if (lines.length > 2000) lines.splice(0, 1000)
-    })
-  }
-  const output = () => lines.join('').slice(-8000)
-  const exited = new Promise<number | null>((resolve) => {
-    child.on('exit', (code) => {
-      rig.running.delete(child)
-      resolve(code)
-    })
-  })
-  await serves(origin, child, output)
-  const tus = new Tus(origin)
+  const tus = new Tus(running.url)
   return {
-    origin,
+    origin: running.url,
     tus,
-    pid: child.pid ?? 0,
+    pid: running.pid,
     store: rig.store,
     events: { uploadedOnce: (path) => rig.uploadedOnce(tus, path) },
-    exited,
-    output,
-    signal: (name) => void child.kill(name),
-    stop: () => {
-      child.kill('SIGTERM')
-      return exited
-    },
-    kill: async () => {
-      child.kill('SIGKILL')
-      await exited
-    },
-    again: () => launch(rig, port),
+    exited: gone,
+    signal: (name) => void running.kill(name),
+    stop: () => running.stop(),
+    kill: () => running.kill(),
+    again: () => launch(rig, running.port),
   }
 }
 
-async function end(running: Set<ChildProcess>): Promise<void> {
-  await Promise.all(
-    [...running].map(async (child) => {
-      const gone = new Promise((resolve) => child.on('exit', resolve))
-      child.kill('SIGKILL')
-      if (child.exitCode === null && child.signalCode === null) await gone
-    }),
-  )
+async function killAll(started: Set<RunningService>): Promise<void> {
+  await Promise.all([...started].map((running) => running.kill()))
 }
 
 async function isFinished(tus: Tus, path: string): Promise<void> {
@@ -167,35 +90,9 @@ async function isFinished(tus: Tus, path: string): Promise<void> {
 
 /** Redis, Postgres and this S3 store. */
 export async function productionBackend(s3: TestS3): Promise<Backend> {
-  const { redisUrl } = testServices()
-  const database = await freshDatabase()
-  const bucket = await freshBucket(s3)
-  const prefix = freshPrefix('r')
-  const insight = productionInsight({ s3, bucket: bucket.name, databaseUrl: database.url, redisUrl, prefix })
-  const running = new Set<ChildProcess>()
-  const env: Env = {
-    NODE_ENV: 'test',
-    AUTH_MODE: 'none',
-    HOST: '127.0.0.1',
-    STORAGE: 's3',
-    COORDINATION: 'redis',
-    DATABASE: 'postgres',
-    QUEUE: 'redis',
-    WORKER_IN_SERVER: 'true',
-    S3_ENDPOINT: s3.endpoint,
-    S3_REGION: s3.region,
-    S3_BUCKET: bucket.name,
-    S3_ACCESS_KEY_ID: s3.accessKeyId,
-    S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
-    DATABASE_URL: database.url,
-    DB_POOL_MIN: '1',
-    DB_POOL_MAX: '10',
-    REDIS_URL: redisUrl,
-    REDIS_PREFIX: prefix,
-    REDIS_POOL_MIN: '1',
-    REDIS_POOL_MAX: '5',
-    MEMORY_LIMIT_MB: '512',
-  }
+  const world = await freshWorld(s3)
+  const insight = productionInsight(world)
+  const started = new Set<RunningService>()
   const store: Store = { objectsOf: (path) => insight.keysOf(idOf(path)) }
   const uploadedOnce = async (tus: Tus, path: string): Promise<void> => {
     await isFinished(tus, path)
@@ -203,55 +100,47 @@ export async function productionBackend(s3: TestS3): Promise<Backend> {
   }
   return {
     name: s3.name,
-    production: true,
-    env,
+    env: world.env,
     insight,
     view: (_service, path) => insight.viewOf(idOf(path)),
     start: async (extra = {}) =>
-      launch({ args: [], env: { ...env, ...extra }, store, uploadedOnce, running }, await freePort()),
+      launch({ mode: 'production', env: { ...world.env, ...extra }, store, uploadedOnce, started }),
     close: async () => {
-      await end(running)
+      await killAll(started)
       await insight.close()
-      await bucket.cleanup()
-      await database.drop()
+      await world.remove()
     },
   }
 }
 
 /** Files, memory and PGlite in a directory of its own: one service at a time. */
 export async function embeddedBackend(): Promise<Backend> {
-  const directory = await mkdtemp(join(tmpdir(), 'uploads-'))
-  const running = new Set<ChildProcess>()
-  const env: Env = { NODE_ENV: 'test', HOST: '127.0.0.1', DATA_DIR: directory, MEMORY_LIMIT_MB: '1024' }
-  const store: Store = {
-    objectsOf: async (path) => (await filesView(directory, idOf(path))).map(({ name }) => name),
-  }
+  const { dir, remove } = await freshDataDir()
+  const started = new Set<RunningService>()
+  const env = { NODE_ENV: 'test', DATA_DIR: dir, MEMORY_LIMIT_MB: '1024' }
+  const store: Store = { objectsOf: async (path) => (await filesView(dir, idOf(path))).map(({ name }) => name) }
   return {
     name: 'embedded',
-    production: false,
     env,
     insight: null,
-    view: async ({ tus }, path) => ({ info: await tus.info(path), files: await filesView(directory, idOf(path)) }),
+    view: async ({ tus }, path) => ({ info: await tus.info(path), files: await filesView(dir, idOf(path)) }),
     start: async (extra = {}) =>
-      launch(
-        { args: ['--embedded'], env: { ...env, ...extra }, store, uploadedOnce: isFinished, running },
-        await freePort(),
-      ),
+      launch({ mode: 'embedded', env: { ...env, ...extra }, store, uploadedOnce: isFinished, started }),
     close: async () => {
-      await end(running)
-      await rm(directory, { recursive: true, force: true })
+      await killAll(started)
+      await remove()
     },
   }
 }
-
-/** The stores to run a suite on: production on SeaweedFS, and embedded. */
-export const BACKENDS: readonly { readonly name: string; readonly open: () => Promise<Backend> }[] = [
-  { name: 'production, seaweedfs', open: () => productionBackend(storeNamed('seaweedfs')) },
-  { name: 'embedded', open: embeddedBackend },
-]
 
 export function storeNamed(name: TestS3['name']): TestS3 {
   const found = testServices().s3.find((s3) => s3.name === name)
   assert.ok(found, `no S3 store named ${name}`)
   return found
 }
+
+/** What a suite runs on: production on SeaweedFS, and embedded. */
+export const BACKENDS: readonly { readonly name: string; readonly open: () => Promise<Backend> }[] = [
+  { name: 'production', open: () => productionBackend(storeNamed('seaweedfs')) },
+  { name: 'embedded', open: embeddedBackend },
+]

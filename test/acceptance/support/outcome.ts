@@ -1,7 +1,7 @@
 /** What must hold of an upload that came through, whatever happened on the way. */
 import assert from 'node:assert/strict'
-import { type Backend, idOf, type Service } from './backend.ts'
-import { eventually, sha256 } from './tus.ts'
+import type { Backend, Service } from './backend.ts'
+import { eventually, idOf, sha256 } from './tus.ts'
 
 /** Sends what is missing, as a client that asks first; 409 and 423 are asked again. */
 export async function resume(service: Service, path: string, bytes: Buffer): Promise<number> {

@@ -37,6 +37,10 @@ export function pathOf(answer: Answer, origin: string): string {
   return new URL(location, `${origin}${UPLOADS}`).pathname
 }
 
+export function idOf(path: string): string {
+  return path.split('/').pop() ?? ''
+}
+
 export class Tus {
   readonly origin: string
 

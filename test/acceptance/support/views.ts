@@ -4,7 +4,8 @@ import { join, relative } from 'node:path'
 import { ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { s3Client, type TestS3 } from '../../support/services.ts'
+import type { World } from '../../support/service.ts'
+import { s3Client } from '../../support/services.ts'
 
 export interface Insight {
   readonly db: pg.Pool
@@ -23,14 +24,6 @@ export interface Insight {
   close(): Promise<void>
 }
 
-export interface Places {
-  readonly s3: TestS3
-  readonly bucket: string
-  readonly databaseUrl: string
-  readonly redisUrl: string
-  readonly prefix: string
-}
-
 /** Fields of a session that a mere look may renew. */
 const FLEETING = /token|lease|holder|until|expires|seen/i
 
@@ -44,12 +37,12 @@ async function sessionsOf(redis: Redis, prefix: string, id: string): Promise<Rec
   return found
 }
 
-export function productionInsight(places: Places): Insight {
-  const db = new pg.Pool({ connectionString: places.databaseUrl, max: 2 })
+export function productionInsight(world: World): Insight {
+  const db = new pg.Pool({ connectionString: world.databaseUrl, max: 2 })
   db.on('error', () => {})
-  const redis = new Redis(places.redisUrl, { lazyConnect: true })
-  const client = s3Client(places.s3)
-  const Bucket = places.bucket
+  const redis = new Redis(world.redisUrl, { lazyConnect: true })
+  const client = s3Client(world.s3)
+  const Bucket = world.bucket
 
   async function listing(): Promise<string[]> {
     const found: string[] = []
@@ -82,13 +75,11 @@ export function productionInsight(places: Places): Insight {
     },
     viewOf: async (id) => ({
       row: await rowOf(id),
-      session: await sessionsOf(redis, places.prefix, id),
+      session: await sessionsOf(redis, world.redisPrefix, id),
       keys: await keysOf(id),
     }),
     uploadCount: async () => Number((await db.query('select count(*) as n from uploads')).rows[0].n),
     close: async () => {
-      const keys = await redis.keys(`*${places.prefix}*`)
-      if (keys.length > 0) await redis.unlink(...keys)
       redis.disconnect()
       await db.end()
       client.destroy()

@@ -46,11 +46,9 @@ function parseHead(text: string, length: number): Head {
 /** One connection. Requests may be written in pieces, cut, or pipelined; answers are read in order. */
 export class Wire {
   readonly socket: net.Socket
-  /** Resolves when the connection is closed by either side, however it ended. */
-  readonly closed: Promise<void>
   readonly #host: string
   #received: Buffer = Buffer.alloc(0)
-  #wake: () => void = () => {}
+  readonly #waiting = new Set<() => void>()
   #isClosed = false
   #sentAt = 0
 
@@ -63,12 +61,7 @@ export class Wire {
       this.#wake()
     })
     socket.on('end', () => this.#gone())
-    this.closed = new Promise((resolve) => {
-      socket.on('close', () => {
-        this.#gone()
-        resolve()
-      })
-    })
+    socket.on('close', () => this.#gone())
   }
 
   static async open(origin: string): Promise<Wire> {
@@ -105,19 +98,29 @@ export class Wire {
     this.socket.resetAndDestroy()
   }
 
+  #wake(): void {
+    for (const waiter of this.#waiting) waiter()
+    this.#waiting.clear()
+  }
+
+  /** Until something comes, at most `ms`. */
+  #news(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#waiting.add(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+
   async #until(ready: () => boolean, what: string): Promise<void> {
     const deadline = performance.now() + GIVE_UP_MS
     while (!ready()) {
       if (this.#isClosed) throw new Error(`connection closed while waiting for ${what}`)
       const left = deadline - performance.now()
       if (left <= 0) throw new Error(`no ${what} within ${GIVE_UP_MS} ms`)
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left)
-        this.#wake = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
+      await this.#news(left)
     }
   }
 
@@ -174,6 +177,14 @@ export class Wire {
       const tookMs = performance.now() - this.#sentAt
       return { status: head.status, headers: head.headers, body: await this.#body(method, head), interim, tookMs }
     }
+  }
+
+  /** Resolves when the connection is closed by either side, however it ended. */
+  get closed(): Promise<void> {
+    return this.#until(() => this.#isClosed, 'the end of the connection').catch((error) => {
+      this.socket.destroy()
+      throw error
+    })
   }
 
   /** Did bytes come that no answer has taken? (A body where none may be.) */
