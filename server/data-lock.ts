@@ -72,7 +72,9 @@ async function ownerOf(path: string): Promise<Owner | null> {
 }
 
 function isOwner(value: unknown): value is Owner {
-  return typeof value === 'object' && value !== null && 'pid' in value && typeof value.pid === 'number' && 'nonce' in value
+  return (
+    typeof value === 'object' && value !== null && 'pid' in value && typeof value.pid === 'number' && 'nonce' in value
+  )
 }
 
 async function isAlive(owner: Owner): Promise<boolean> {

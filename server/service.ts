@@ -15,7 +15,9 @@ import { UPLOADS_PATH } from './http/paths.ts'
 import { createHttpServer } from './http/server.ts'
 import { createHealth } from './observability/health.ts'
 import type { Drivers, Log } from './observability/log.ts'
+import { watchMemory } from './observability/memory-watch.ts'
 import { createMetrics, type Metrics } from './observability/metrics.ts'
+import { observedHttpLog } from './observability/observed-http.ts'
 import { observedStore } from './observability/observed-store.ts'
 import { type Phase, shutDown } from './shutdown.ts'
 import { TusServer } from './tus/server.ts'
@@ -95,6 +97,9 @@ async function assemble(
     events: { ...metrics.engine, outbox: () => relay.nudge() },
   })
   watch(config, metrics, engine.gauges, database, connections)
+  const { limitBytes, warningThreshold: threshold } = config.memory
+  const unwatch = watchMemory({ limitBytes, threshold, onHigh: log.memoryHigh })
+  before('memory watch', async () => unwatch())
 
   const health = createHealth({
     probes: {
@@ -116,7 +121,7 @@ async function assemble(
     engine,
     tus,
     authenticate: (req) => authenticator.authenticate(req.headers.authorization),
-    log: log.http,
+    log: observedHttpLog(log.http, metrics),
     metrics: metrics.http,
     health,
     settings: {

@@ -24,9 +24,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'server/auth/': WORDS,
   'server/observability/': [],
   'hooks/': ['db/', ...WORDS],
-  'hooks/worker.ts': ['*'],
   'db/': WORDS,
-  'db/migrate.ts': ['*'],
   'web/': [],
   'load-tests/': [],
   'test/support/': [],
@@ -61,7 +59,7 @@ const NO_BUILTIN: readonly (readonly [room: string, names: RegExp, why: string])
 
 /** Where the environment may be read: programs hand it to the configuration. */
 const READS_ENVIRONMENT =
-  /^(server\/config\/|server\/main\.ts$|hooks\/worker\.ts$|db\/migrate\.ts$|scripts\/|test\/|bench\/|load-tests\/)/
+  /^(server\/config\/|server\/main\.ts$|server\/worker\.ts$|scripts\/|test\/|bench\/|load-tests\/)/
 
 /** What users run; it must not need anything that is for tests. */
 const SHIPPED = /^(server|hooks|db|web)\//

@@ -13,7 +13,7 @@ import {
   sha256,
   type TestEngine,
   type World,
-} from '../support/engine.ts'
+} from './support/engine.ts'
 
 describe('engine on the embedded drivers', () => {
   let world: World
