@@ -14,6 +14,16 @@ function understood(error: unknown): UploadError {
   return toUploadError(error)
 }
 
+/** What was already said of a representation that is not sent after all. */
+const REPRESENTATION = [
+  'Accept-Ranges',
+  'Content-Disposition',
+  'Content-Length',
+  'Content-Range',
+  'Content-Security-Policy',
+  'ETag',
+]
+
 /**
  * Answers a failure: plain text to a tus request, a problem (RFC 9457) to any other. Everything outside the tus dialect
  * that fails ends here. An answer that has begun is cut off, so that nobody takes it for whole.
@@ -31,6 +41,7 @@ export function sendFailure(req: IncomingMessage, res: ServerResponse, error: un
   // HEAD is softened (423 for 5xx) where tus clients ask; elsewhere it says what GET says.
   const verb = req.method === 'HEAD' && !isUnder(path, API_PATH) ? 'GET' : (req.method ?? '')
   const answer = answerTo(failure, verb)
+  for (const name of REPRESENTATION) res.removeHeader(name)
   for (const [name, value] of Object.entries(answer.headers)) res.setHeader(name, value)
   if (answer.closes) res.setHeader('Connection', 'close')
   if (uploads) res.setHeader('Tus-Resumable', '1.0.0')

@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Request, RequestHandler, Response } from 'express'
+import { toUploadError } from '../../errors/answer.ts'
 import type { Download, Engine } from '../../uploads/api.ts'
 import { hasCode, UploadError } from '../../uploads/errors.ts'
 import { checkConditions, rangeCounts } from '../conditions.ts'
-import { principalOf } from '../context.ts'
+import { noteFailure, principalOf } from '../context.ts'
 import { contentDisposition, safeContentType } from '../disposition.ts'
 import { type RangeAnswer, resolveRange } from '../range.ts'
 import { requiredId } from './upload-id.ts'
@@ -25,7 +26,7 @@ export function download(engine: Engine, idleTimeoutMs: number): RequestHandler 
       return
     }
     const stream = await file.open(range === 'whole' || range === 'unsatisfiable' ? undefined : range)
-    await send(stream, res, idleTimeoutMs)
+    await send(stream, req, res, idleTimeoutMs)
   }
 }
 
@@ -72,7 +73,6 @@ function settleConditions(req: Request, res: Response, file: Download): boolean 
 function settleRange(res: Response, file: Download, range: RangeAnswer): number {
   if (range === 'whole') return file.bytes
   if (range === 'unsatisfiable') {
-    for (const name of ['Content-Disposition', 'Content-Security-Policy']) res.removeHeader(name)
     throw new UploadError('range_not_satisfiable', `The file has ${file.bytes} bytes.`, {
       facts: { bytes: file.bytes },
     })
@@ -81,25 +81,20 @@ function settleRange(res: Response, file: Download, range: RangeAnswer): number 
   return range.last - range.first + 1
 }
 
-/** A client that leaves in the middle, or right after the last byte, is no failure; a store that breaks off is one. */
-async function send(stream: Readable, res: Response, idleTimeoutMs: number): Promise<void> {
-  let broken: unknown = null
-  stream.once('error', (error) => {
-    broken = error
-  })
+/**
+ * A client that leaves, in the middle or right after the last byte, is no failure. A store that breaks off is one: it is
+ * noted before the answer is cut, because the log is written when the answer closes.
+ */
+async function send(stream: Readable, req: Request, res: Response, idleTimeoutMs: number): Promise<void> {
   if (res.destroyed) {
     stream.destroy()
     return
   }
+  stream.once('error', (error) => {
+    if (!res.destroyed) noteFailure(req, toUploadError(error))
+  })
   // Socket timeouts look at progress, so this ends a reader that stands still, not one that is slow.
   res.setTimeout(idleTimeoutMs, () => res.destroy())
-  try {
-    await pipeline(stream, res)
-  } catch (error) {
-    if (broken !== null && !isPrematureClose(broken)) throw error
-  }
-}
-
-function isPrematureClose(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE'
+  // Both ends are destroyed when either breaks; there is nobody left to answer.
+  await pipeline(stream, res).catch(() => {})
 }

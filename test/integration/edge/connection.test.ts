@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UploadError } from '../../../server/uploads/errors.ts'
-import { type Edge, OCTETS, pathOf, readAll, startEdge, TUS } from './http-edge.ts'
+import { type Edge, OCTETS, pathOf, readAll, startEdge, TUS, until } from './http-edge.ts'
 
 const UPLOADS = '/api/v1/uploads'
 const MIB = 1024 * 1024
@@ -166,9 +166,9 @@ test('a client that leaves in mid-body is noted and hurts nobody', async () => {
   const path = await create(edge, 500)
   const socket = await edge.open()
   socket.write(`${patchHead(path, 0, 500)}abc`)
-  while (edge.engine.calls.at(-1) !== 'append') await sleep(5)
+  await until(() => edge.engine.calls.at(-1) === 'append')
   socket.resetAndDestroy()
-  while (edge.entries.at(-1)?.operation !== 'tus.append') await sleep(5)
+  await until(() => edge.entries.at(-1)?.operation === 'tus.append')
   assert.deepEqual([edge.entries.at(-1)?.aborted, edge.failures.length], [true, 0])
   assert.equal((await edge.send('GET', '/livez')).status, 200)
 })
@@ -179,7 +179,7 @@ test('a stop lets running requests finish, and their connections end with them',
   const socket = await edge.open()
   const text = readAll(socket)
   socket.write(`${patchHead(path, 0, 5)}hel`)
-  while (edge.engine.calls.at(-1) !== 'append') await sleep(5)
+  await until(() => edge.engine.calls.at(-1) === 'append')
   const closed = edge.http.close(5000)
   await assert.rejects(edge.open(), 'no new connection')
   socket.write('lo')
@@ -192,7 +192,7 @@ test('a stop ends what does not end by itself', async () => {
   const path = await create(edge, 5)
   const socket = await edge.open()
   socket.write(`${patchHead(path, 0, 5)}hel`)
-  while (edge.engine.calls.at(-1) !== 'append') await sleep(5)
+  await until(() => edge.engine.calls.at(-1) === 'append')
   const ended = readAll(socket)
   await edge.http.close(50)
   assert.equal(await ended, '')

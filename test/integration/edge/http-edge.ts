@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { Agent, type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createApp } from '../../../server/http/app.ts'
 import { noteFailure, principalOf } from '../../../server/http/context.ts'
 import { createLocator, type LocationSettings } from '../../../server/http/location.ts'
@@ -150,4 +151,13 @@ export function readAll(socket: Socket, until?: RegExp): Promise<string> {
 /** The path of an upload that was just created. */
 export function pathOf(answer: Answer): string {
   return new URL(answer.headers.location ?? '', 'http://relative').pathname
+}
+
+/** Waits for what is about to become true; fails after five seconds. */
+export async function until(becameTrue: () => boolean): Promise<void> {
+  const deadline = performance.now() + 5000
+  while (!becameTrue()) {
+    if (performance.now() > deadline) throw new Error(`Still not true after 5 s: ${becameTrue}`)
+    await sleep(2)
+  }
 }
