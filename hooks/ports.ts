@@ -9,7 +9,7 @@ export type { EventPayload, EventType } from '../db/events.ts'
 export type { OutboxEvent } from '../db/outbox.ts'
 
 /** The outbox: the truth about what has to be told and what was. Throws `records_unavailable`. */
-export type Outbox = Pick<WholeOutbox, 'claim' | 'markPublished' | 'markDone' | 'undone'>
+export type Outbox = Pick<WholeOutbox, 'claim' | 'markPublished' | 'markDone' | 'undone' | 'prune'>
 
 /** The rows, as post-processing changes them. Throws `records_unavailable`. */
 export type ProcessingRecords = Processing

@@ -176,6 +176,23 @@ describe('relay', { timeout: 30_000 }, () => {
     assert.deepEqual(told, [[1, true]])
   })
 
+  it('forgets events that were done long ago, and no others', async (t) => {
+    const outbox = new TestOutbox()
+    const queue = new KeptQueue()
+    const old = { ...anEvent(), createdAt: Date.now() - 10_000 }
+    const undone = { ...anEvent(), createdAt: Date.now() - 10_000 }
+    const recent = anEvent()
+    outbox.add(old, undone, recent)
+    await outbox.markDone(old.eventId)
+    await outbox.markDone(recent.eventId)
+    started(t, { outbox, queue, keepDoneMs: 5_000 })
+    await eventually('one is forgotten', () => outbox.rows.length < 3)
+    assert.deepEqual(
+      outbox.rows.map(({ event }) => event.eventId),
+      [undone.eventId, recent.eventId],
+    )
+  })
+
   it('tells lag and numbers; a callback that throws does not stop it', async (t) => {
     const outbox = new TestOutbox()
     const queue = new KeptQueue()

@@ -31,8 +31,10 @@ export interface RelayOptions {
    * unless it lost the job. Default 300 000.
    */
   readonly republishAfterMs?: number
-  /** How often to look for those, milliseconds. Default 60 000. */
-  readonly republishEveryMs?: number
+  /** How often to look for those, and for what may be forgotten, milliseconds. Default 60 000. */
+  readonly upkeepEveryMs?: number
+  /** Done events are kept this long for people who want to look, milliseconds. Default 7 days. */
+  readonly keepDoneMs?: number
 }
 
 export interface Relay {
@@ -46,6 +48,7 @@ export interface Relay {
 const FIRST_BACKOFF_MS = 100
 /** How long a claimed batch is this relay's alone. A relay that dies with one delays it by that much. */
 const LEASE_MS = 15_000
+const PRUNE_BATCH = 1_000
 
 /**
  * Carries events from the outbox to the queue, in their order. Publishing comes first and marking second, so a crash
@@ -69,7 +72,8 @@ class OutboxRelay implements Relay {
   readonly #maxBackoffMs: number
   readonly #stopMs: number
   readonly #republishAfterMs: number
-  readonly #republishEveryMs: number
+  readonly #upkeepEveryMs: number
+  readonly #keepDoneMs: number
   #loop: Promise<void> | null = null
   #stopped = false
   #nudged = false
@@ -79,7 +83,9 @@ class OutboxRelay implements Relay {
   #deaf = false
   #inHand: { readonly events: readonly OutboxEvent[]; readonly until: number } | null = null
   #startedAt = 0
-  #republishAt = 0
+  #upkeepAt = 0
+  /** A queue that forgets was given what it had before this start. */
+  #caughtUp = false
 
   constructor(options: RelayOptions) {
     this.#outbox = options.outbox
@@ -91,7 +97,8 @@ class OutboxRelay implements Relay {
     this.#maxBackoffMs = options.maxBackoffMs ?? 10_000
     this.#stopMs = options.stopMs ?? 5_000
     this.#republishAfterMs = options.republishAfterMs ?? 300_000
-    this.#republishEveryMs = options.republishEveryMs ?? 60_000
+    this.#upkeepEveryMs = options.upkeepEveryMs ?? 60_000
+    this.#keepDoneMs = options.keepDoneMs ?? 7 * 24 * 3_600_000
   }
 
   start(): void {
@@ -133,7 +140,7 @@ class OutboxRelay implements Relay {
 
   /** True: there may be more right now. */
   async #round(): Promise<boolean> {
-    if (performance.now() >= this.#republishAt) await this.#republish()
+    if (performance.now() >= this.#upkeepAt) await this.#upkeep()
     const events = await this.#claim()
     if (events.length > 0) {
       await this.#queue.publish(events.map(toMessage))
@@ -155,6 +162,14 @@ class OutboxRelay implements Relay {
     return events
   }
 
+  async #upkeep(): Promise<void> {
+    if (this.#queue.durable || !this.#caughtUp) await this.#republish()
+    this.#caughtUp = true
+    const doneBefore = Date.now() - this.#keepDoneMs
+    while (!this.#stopped && (await this.#outbox.prune({ doneBefore, limit: PRUNE_BATCH })) >= PRUNE_BATCH);
+    this.#upkeepAt = performance.now() + this.#upkeepEveryMs
+  }
+
   /**
    * Gives the queue again what it lost. A queue that forgets with the process lost everything published before this
    * start; a durable one may have been emptied, which shows only in events that stay undone.
@@ -171,7 +186,6 @@ class OutboxRelay implements Relay {
       const count = page.length
       this.#tell(() => this.#metrics?.published(count, true))
     } while (page.length >= this.#batch && !this.#stopped)
-    this.#republishAt = durable ? performance.now() + this.#republishEveryMs : Number.POSITIVE_INFINITY
   }
 
   async #wait(ms: number, deaf: boolean): Promise<void> {

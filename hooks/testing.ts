@@ -130,6 +130,13 @@ export class TestOutbox implements Outbox {
       .slice(0, limit)
   }
 
+  async prune({ doneBefore, limit }: Parameters<Outbox['prune']>[0]): Promise<number> {
+    this.#answer()
+    const old = this.rows.filter(({ done, event }) => done && event.createdAt < doneBefore).slice(0, limit)
+    for (const row of old) this.rows.splice(this.rows.indexOf(row), 1)
+    return old.length
+  }
+
   #answer(): void {
     if (this.away) throw new UploadError('records_unavailable', 'the database does not answer')
   }
