@@ -79,6 +79,8 @@ export function createHttpServer(app: RequestListener, options: HttpServerOption
   })
   // Node drops lines past this count in silence; all of them are wanted, to be counted.
   server.maxHeadersCount = 0
+  // A client that closes its side after the last byte still gets its answer (Node knows this, and does not document it).
+  Object.assign(server, { httpAllowHalfOpen: true })
   server.on('request', serve)
   // The same app: it says `100 Continue` when the first byte of the body is wanted, or answers without.
   server.on('checkContinue', serve)

@@ -21,7 +21,6 @@ export async function inspect(context: Context, principal: Principal, id: Upload
     const row = await patiently(context, startedAt, () => ownRow(context, principal, id))
     refuseGone(row)
     if (isFinished(row.state)) return { upload: row, offset: row.length ?? 0 }
-    if (row.state === 'created') return { upload: row, offset: 0 }
     const waited = Date.now() - startedAt
     if (waited > (row.state === 'finishing' ? finishWaitMs : holdWaitMs)) throw busy(row)
     const offset = await patiently(context, startedAt, () => offsetOf(context, row, rowSeenAt))
@@ -42,6 +41,8 @@ async function offsetOf(context: Context, row: Upload, rowSeenAt: number): Promi
     case 'held':
       return ask(context, row, seen.holder)
     case 'missing':
+      // Nothing was ever stored, and nobody is about to.
+      return row.state === 'created' ? 0 : reopen(context, row, rowSeenAt)
     case 'dead':
       return reopen(context, row, rowSeenAt)
     default:
