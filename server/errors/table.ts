@@ -148,12 +148,6 @@ export const ERROR_TABLE = {
     closes: true,
     meaning: 'The headers of a request did not arrive in time.',
   },
-  json_invalid: {
-    status: 400,
-    title: 'JSON not readable',
-    retryable: false,
-    meaning: 'The body is not the JSON that this address takes.',
-  },
   query_invalid: {
     status: 400,
     title: 'Query not readable',

@@ -25,7 +25,6 @@ export const ERROR_CODES = [
   'headers_too_large',
   'request_malformed',
   'request_timeout',
-  'json_invalid',
   'query_invalid',
   'upload_finished',
   'upload_not_finished',
