@@ -9,7 +9,7 @@ import type { Config } from './config/config.ts'
 import { lockData } from './data-lock.ts'
 import { lockedDir, openCoordination, openQueue, openRecords, openStore } from './drivers.ts'
 import { createApp } from './http/app.ts'
-import { principalOf } from './http/context.ts'
+import { noteFailure, principalOf } from './http/context.ts'
 import { createLocator } from './http/location.ts'
 import { UPLOADS_PATH } from './http/paths.ts'
 import { createHttpServer } from './http/server.ts'
@@ -116,6 +116,7 @@ async function assemble(
     expires: config.uploads.expiresAfterMs > 0,
     principalOf,
     locate: createLocator(config.server),
+    onFailure: noteFailure,
   })
   const app = createApp({
     engine,
