@@ -61,6 +61,8 @@ describe('coordination: what is Redis alone', () => {
       assert.ok(days > 7.9 && days <= 8, `${key} lives ${days} days`)
     }
     assert.equal(await redis.hget(parts, '1'), '5:9:e')
+    await one.drop(id, 'a')
+    assert.deepEqual(await redis.keys(`${prefix}:*${id}*`), [])
   })
 
   test('a session whose parts were lost counts for nothing', async () => {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { UploadError } from '../../uploads/errors.ts'
 import type { RedisClient } from './client.ts'
 
@@ -53,7 +54,8 @@ export class RedisPool {
     try {
       return await inTime(work(member.client), deadline - performance.now(), () => this.#replace(member))
     } catch (error) {
-      if (error instanceof UploadError) throw error
+      // A connection can refuse at once; whoever repeats at once as well must not keep the loop from hearing better news.
+      await nextTurn()
       throw this.#unavailable(error)
     } finally {
       member.calls--
@@ -89,7 +91,10 @@ export class RedisPool {
 
   async #take(deadline: number): Promise<Member> {
     for (;;) {
-      if (this.#closed) throw this.#unavailable(new Error('The connections were closed'))
+      if (this.#closed) {
+        await nextTurn()
+        throw this.#unavailable(new Error('The connections were closed'))
+      }
       let least: Member | undefined
       for (const member of this.#members) {
         if (member.client.status === 'ready' && (!least || member.calls < least.calls)) least = member
@@ -99,7 +104,8 @@ export class RedisPool {
         least.calls++ // at once: the next call of this turn looks as well
         return least
       }
-      if (performance.now() >= deadline) throw this.#unavailable(this.#lastError ?? new Error('No connection is ready'))
+      if (performance.now() >= deadline)
+        throw this.#unavailable(this.#lastError ?? new Error('The connection was lost'))
       await this.#change(deadline)
     }
   }
@@ -168,7 +174,8 @@ export class RedisPool {
     const state = this.#ready().length > 0 ? 'up' : 'down'
     if (state === this.#state) return
     this.#state = state
-    this.#options.onState?.(state, state === 'up' ? null : this.#lastError)
+    if (state === 'up') this.#lastError = null
+    this.#options.onState?.(state, state === 'up' ? null : (this.#lastError ?? new Error('The connection was lost')))
   }
 
   #unavailable(cause: unknown): UploadError {
