@@ -64,13 +64,17 @@ export function bucketUrl(client: S3Client, settings: S3Settings): URL {
 /** Ask again this long before the keys expire. */
 const RENEW_BEFORE_MS = 60_000
 
+/** As the SDK resolves it: it remembers, too, unless it is told not to. */
+export type CredentialProvider = (options: { forceRefresh: boolean }) => Promise<S3Credentials>
+
 /** The keys of the hot path: from the SDK's resolved provider, kept until shortly before they expire. */
 export class CredentialSource {
-  readonly #provider: () => Promise<S3Credentials>
+  readonly #provider: CredentialProvider
   #current: S3Credentials | null = null
   #asking: Promise<S3Credentials> | null = null
+  #refused = false
 
-  constructor(provider: () => Promise<S3Credentials>) {
+  constructor(provider: CredentialProvider) {
     this.#provider = provider
   }
 
@@ -82,15 +86,17 @@ export class CredentialSource {
 
   /** Asks the provider; callers at the same time share one question. */
   async renew(): Promise<S3Credentials> {
-    this.#asking ??= this.#provider().finally(() => {
+    this.#asking ??= this.#provider({ forceRefresh: this.#refused }).finally(() => {
       this.#asking = null
     })
     this.#current = await this.#asking
+    this.#refused = false
     return this.#current
   }
 
   /** The store says that they are expired. */
   forget(): void {
     this.#current = null
+    this.#refused = true
   }
 }

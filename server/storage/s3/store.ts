@@ -53,7 +53,7 @@ export class S3ByteStore implements ByteStore {
     this.#clients = s3Clients(settings)
     const { control } = this.#clients
     this.#target = { client: control, bucket: settings.bucket }
-    const credentials = new CredentialSource(() => control.config.credentials())
+    const credentials = new CredentialSource((options) => control.config.credentials(options))
     this.#hot = new HotPath({ ...settings, url: bucketUrl(control, settings), credentials })
   }
 

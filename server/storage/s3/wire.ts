@@ -34,18 +34,22 @@ export interface WireOptions {
   readonly maxSockets: number
   readonly requestTimeoutMs: number
   readonly connectTimeoutMs: number
+  /** Bytes of a body that are handed to the socket at a time; absent: what suits the scheme. */
+  readonly batchBytes?: number
 }
 
 /** The connections of the hot path. */
 export class Wire {
   readonly #options: WireOptions
   readonly #tls: boolean
+  readonly #batchBytes: number
   readonly #agent: HttpAgent
   readonly #host: string
 
   constructor(options: WireOptions) {
     this.#options = options
     this.#tls = options.url.protocol === 'https:'
+    this.#batchBytes = options.batchBytes ?? (this.#tls ? TLS_BATCH_BYTES : Number.POSITIVE_INFINITY)
     const agent = { keepAlive: true, noDelay: true, maxSockets: options.maxSockets, timeout: IDLE_MS }
     this.#agent = this.#tls ? new HttpsAgent(agent) : new HttpAgent(agent)
     this.#host = options.url.hostname.replace(/^\[(.*)\]$/, '$1')
@@ -55,7 +59,7 @@ export class Wire {
   put(request: WireRequest): Promise<WireAnswer> {
     return new Promise((resolve, reject) => {
       const exchange = new Exchange(this.#open(request), request, this.#options, resolve, reject)
-      exchange.write(this.#tls ? TLS_BATCH_BYTES : Number.POSITIVE_INFINITY)
+      exchange.write(this.#batchBytes)
     })
   }
 

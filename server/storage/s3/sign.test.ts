@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { amzDate, encodeKey, encodeStrict, Signer } from './sign.ts'
+
+const KEYS = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY' }
+const EMPTY = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+
+/** The first example of AWS's own description of Signature Version 4 for S3: GET of a range. */
+function exampleOf(signer: Signer, secretAccessKey = KEYS.secretAccessKey): string {
+  return signer.sign({ ...KEYS, secretAccessKey }, '20130524T000000Z', {
+    method: 'GET',
+    path: '/test.txt',
+    query: '',
+    headers: [
+      ...['host', 'examplebucket.s3.amazonaws.com', 'range', 'bytes=0-9'],
+      ...['x-amz-content-sha256', EMPTY, 'x-amz-date', '20130524T000000Z'],
+    ],
+    payloadHash: EMPTY,
+  })
+}
+
+const EXPECTED =
+  'AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, ' +
+  'SignedHeaders=host;range;x-amz-content-sha256;x-amz-date, ' +
+  'Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41'
+
+test('the published example', () => {
+  assert.equal(exampleOf(new Signer('us-east-1')), EXPECTED)
+})
+
+test('the signing key that is kept follows secret and day', () => {
+  const signer = new Signer('us-east-1')
+  assert.equal(exampleOf(signer), EXPECTED)
+  assert.notEqual(exampleOf(signer, 'another'), EXPECTED)
+  const nextDay = { method: 'PUT', path: '/k', query: '', headers: ['host', 'h'], payloadHash: EMPTY }
+  signer.sign(KEYS, '20130525T000000Z', nextDay)
+  assert.equal(exampleOf(signer), EXPECTED)
+})
+
+test('keys and multipart ids are encoded as they are signed', () => {
+  assert.equal(encodeKey('uploads/ab/0190-x.y_z~'), 'uploads/ab/0190-x.y_z~')
+  assert.equal(encodeKey("a b/c+d/é(1)!*'"), 'a%20b/c%2Bd/%C3%A9%281%29%21%2A%27')
+  assert.equal(encodeStrict('id/with=and+&'), 'id%2Fwith%3Dand%2B%26')
+})
+
+test('dates', () => {
+  assert.equal(amzDate(Date.UTC(2026, 0, 2, 3, 4, 5, 999)), '20260102T030405Z')
+  assert.equal(amzDate(Date.UTC(2026, 0, 2, 3, 4, 6)), '20260102T030406Z')
+})
