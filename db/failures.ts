@@ -32,9 +32,9 @@ const NETWORK = new Set([
   'ENOENT', // the unix socket is not there
 ])
 
-/** What `pg` and `pg-pool` 8.23 throw without a code when a connection is not to be had or breaks. */
+/** What `pg`, its pool (8.23), Kysely and PGlite throw without a code when a connection is not to be had, breaks or was closed. */
 const CONNECTION_LOST =
-  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Client was closed|Cannot use a pool after|The server does not support SSL|PGlite is closed)/
+  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Client was closed|Cannot use a pool after|The server does not support SSL|driver has already been destroyed|PGlite is closed)/
 
 function codeOf(error: unknown): string | null {
   if (typeof error !== 'object' || error === null || !('code' in error)) return null
