@@ -1,7 +1,10 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { byteStoreContract } from '../../server/storage/contract.ts'
+import { test } from 'node:test'
+import { byteStoreContract, piece } from '../../server/storage/contract.ts'
 import { FileByteStore } from '../../server/storage/file/index.ts'
 import { S3ByteStore } from '../../server/storage/s3/index.ts'
 import { freshBucket, testServices } from '../support/services.ts'
@@ -20,6 +23,26 @@ for (const s3 of testServices().s3) {
         await bucket.cleanup()
       },
     }
+  })
+}
+
+for (const s3 of testServices().s3) {
+  test(`reads from ${s3.name} hold ready what they are told to, also in pieces`, async (t) => {
+    const bucket = await freshBucket(s3)
+    const { endpoint, region, accessKeyId, secretAccessKey } = s3
+    const credentials = { accessKeyId, secretAccessKey }
+    const store = new S3ByteStore({ endpoint, region, bucket: bucket.name, credentials, readHighWaterMark: 4096 })
+    t.after(async () => {
+      await store.close()
+      await bucket.cleanup()
+    })
+    await store.putObject('read/one', piece(Buffer.alloc(1_000_000)))
+    const stream = await store.read('read/one')
+    assert.ok(stream)
+    assert.equal(stream.readableHighWaterMark, 4096)
+    await once(stream, 'readable')
+    assert.ok(stream.readableLength < 500_000, 'no more than the last chunk on top of it')
+    stream.destroy()
   })
 }
 

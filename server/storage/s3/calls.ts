@@ -113,7 +113,10 @@ export async function listParts(
     }))
 }
 
-/** SeaweedFS lists a part that was sent twice twice, in no order: the latest counts, and of equals the last. */
+/**
+ * SeaweedFS lists a part that was sent twice twice, in no order. The latest counts; its times are whole seconds, so
+ * within one second it may be either (its Complete takes either, too: the caller's own record says which).
+ */
 function keepLatest(latest: Map<number, ListedPart>, part: ListedPart): void {
   if (part.PartNumber === undefined) return
   const known = latest.get(part.PartNumber)?.LastModified?.getTime() ?? Number.NEGATIVE_INFINITY

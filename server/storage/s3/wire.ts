@@ -4,6 +4,7 @@
  */
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import type { Socket } from 'node:net'
 import type { Bytes } from '../../uploads/words.ts'
 import { S3Failure } from './failure.ts'
 
@@ -137,7 +138,7 @@ class Exchange {
     step()
   }
 
-  #onSocket(socket: import('node:net').Socket): void {
+  #onSocket(socket: Socket): void {
     if (!socket.connecting) {
       this.#sent = true
       return
@@ -146,7 +147,7 @@ class Exchange {
       () => this.#fail('CONNECT_TIMEOUT', `no connection within ${this.#options.connectTimeoutMs} ms`),
       this.#options.connectTimeoutMs,
     )
-    socket.once('connect', () => {
+    socket.once(this.#options.url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
       clearTimeout(this.#connecting)
       this.#sent = true
     })
