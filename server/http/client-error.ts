@@ -17,12 +17,23 @@ export function parserFailure(error: NodeJS.ErrnoException): UploadError | null 
     case 'HPE_HEADER_OVERFLOW':
       return new UploadError('headers_too_large', 'The headers are longer than this service takes.')
     case 'HPE_INVALID_METHOD':
+      if (!looksLikeHttp(error)) return new UploadError('request_malformed', 'The request is not HTTP/1.1.')
       return new UploadError('method_not_allowed', 'No such method is known here.', { facts: { allow: METHODS } })
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new UploadError('request_timeout', 'The headers did not arrive in time; send the request again.')
     default:
       return new UploadError('request_malformed', `The request is not HTTP/1.1 (${error.code ?? 'unreadable'}).`)
   }
+}
+
+/** A method that nobody knows in an otherwise readable request line; bytes of another protocol are none. */
+function looksLikeHttp(error: Error): boolean {
+  if (!('rawPacket' in error) || !(error.rawPacket instanceof Uint8Array)) return false
+  const parsed = 'bytesParsed' in error && typeof error.bytesParsed === 'number' ? error.bytesParsed : 0
+  const text = Buffer.from(error.rawPacket).toString('latin1')
+  // The packet may begin with requests that were fine.
+  const start = parsed === 0 ? 0 : text.lastIndexOf('\n', parsed - 1) + 1
+  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP\/1\.[01]\r?\n/.test(text.slice(start))
 }
 
 /** Answers what never became a request, from the same table as everything else; then the connection ends. */

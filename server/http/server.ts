@@ -89,11 +89,17 @@ export function createHttpServer(app: RequestListener, options: HttpServerOption
     const message = `Expect: ${String(req.headers.expect).slice(0, 60)} is not known here; send 100-continue or nothing.`
     sendFailure(req, res, new UploadError('expectation_failed', message))
   })
+  const refused = new WeakSet<Socket>()
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    // A request that broke in its body may have an answer on its way: a second one would be taken for the next.
-    const underWay = socket instanceof Socket && latest.get(socket)?.headersSent === true
-    if (!(socket instanceof Socket) || underWay) socket.destroy()
-    else answerParserFailure(error, socket, limits)
+    if (!(socket instanceof Socket) || refused.has(socket)) return
+    refused.add(socket)
+    const current = latest.get(socket)
+    const refuse = (): void => answerParserFailure(error, socket, limits)
+    // A request that was whole is answered first. One that broke in its body may have an answer on its way: a second
+    // one would be taken for the next.
+    if (current?.req.complete) current.once('close', refuse)
+    else if (current?.headersSent) socket.destroy()
+    else refuse()
   })
 
   const drain = (): void => {

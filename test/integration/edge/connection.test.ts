@@ -134,7 +134,9 @@ test('what Node’s parser refuses is answered from the error table', async () =
     [`GET / HTTP/1.1\r\nHost: a\r\n${'x:y\r\n'.repeat(10_000)}\r\n`, '431', 'headers_too_large'],
     [`GET / HTTP/1.1\r\nHost: a\r\n${'x:y\r\n'.repeat(3000)}\r\n`, '431', 'headers_too_large'],
     ['FOO /api/v1/uploads HTTP/1.1\r\nHost: a\r\n\r\n', '405', 'method_not_allowed'],
-    ['GARBAGE\r\n\r\n', '4', ''],
+    ['GET /livez HTTP/1.1\r\nHost: a\r\n\r\nFOO / HTTP/1.1\r\nHost: a\r\n\r\n', '200,405', 'method_not_allowed'],
+    ['GARBAGE\r\n\r\n', '400', 'request_malformed'],
+    ['\u0016\u0003\u0001\u0002\u0000\u0001\r\n\r\n', '400', 'request_malformed'],
     [
       'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n',
       '400',
@@ -144,10 +146,10 @@ test('what Node’s parser refuses is answered from the error table', async () =
   ]
   for (const [request, status, code] of cases) {
     const text = await edge.raw(request)
-    assert.match(statuses(text).join(), new RegExp(`^${status}\\d*$`), request.slice(0, 60))
+    assert.equal(statuses(text).join(), status, request.slice(0, 60))
     assert.match(text, new RegExp(`"code":"${code}`), request.slice(0, 60))
     assert.match(text, /\r\nConnection: close\r\n/i)
-    if (status === '405') assert.match(text, /\r\nAllow: .*PATCH/)
+    if (status.endsWith('405')) assert.match(text, /\r\nAllow: .*PATCH/)
   }
 })
 
