@@ -11,6 +11,7 @@ import { lockedDir, openCoordination, openQueue, openRecords, openStore } from '
 import { createApp } from './http/app.ts'
 import { noteFailure, principalOf } from './http/context.ts'
 import { createLocator } from './http/location.ts'
+import { createPages } from './http/pages.ts'
 import { UPLOADS_PATH } from './http/paths.ts'
 import { createHttpServer } from './http/server.ts'
 import { createHealth } from './observability/health.ts'
@@ -125,6 +126,7 @@ async function assemble(
     log: observedHttpLog(log.http, metrics),
     metrics: metrics.http,
     health,
+    pages: createPages({ ...config.uploads, ...config.server, authMode: config.auth.mode }),
     settings: {
       cors: config.server.cors,
       trustedProxies: config.server.trustedProxies,
