@@ -5,6 +5,9 @@ import { answerParserFailure } from './client-error.ts'
 import { announcesBody, answerEarly, EARLY_ANSWER_LIMITS, type EarlyAnswerLimits } from './early-answer.ts'
 import { sendFailure } from './send-failure.ts'
 
+/** Requests that may wait on one connection; Node itself sets no limit. */
+const MAX_PIPELINED = 100
+
 export type RequestListener = (req: IncomingMessage, res: ServerResponse) => unknown
 
 export interface HttpServerOptions {
@@ -37,6 +40,7 @@ export function createHttpServer(app: RequestListener, options: HttpServerOption
   const maxHeaderCount = options.maxHeaderCount ?? 1000
   const running = new Set<ServerResponse>()
   const latest = new WeakMap<Socket, ServerResponse>()
+  const waiting = new WeakMap<Socket, number>()
   let draining = false
 
   const accept = (req: IncomingMessage, res: ServerResponse): void => {
@@ -63,9 +67,17 @@ export function createHttpServer(app: RequestListener, options: HttpServerOption
   const serve = (req: IncomingMessage, res: ServerResponse): void => {
     const before = latest.get(req.socket)
     accept(req, res)
-    if (before === undefined) answer(req, res)
-    before?.once('close', () => {
-      if (req.socket.destroyed) running.delete(res)
+    if (before === undefined) {
+      answer(req, res)
+      return
+    }
+    const queued = (waiting.get(req.socket) ?? 0) + 1
+    waiting.set(req.socket, queued)
+    if (queued > MAX_PIPELINED) req.socket.destroy()
+    before.once('close', () => {
+      waiting.set(req.socket, (waiting.get(req.socket) ?? 1) - 1)
+      // Node tells only the response that has the socket; those behind it are told here.
+      if (req.socket.destroyed) res.emit('close')
       else answer(req, res)
     })
   }

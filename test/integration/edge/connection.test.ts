@@ -127,6 +127,17 @@ test('pipelined requests of one connection are handled one after another', async
   )
 })
 
+test('nobody queues requests without end on one connection', async () => {
+  await using edge = await startEdge()
+  const path = await create(edge, 5)
+  const socket = await edge.open()
+  const ended = readAll(socket)
+  socket.write(`${patchHead(path, 0, 0)}${`HEAD ${path} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(2000)}`)
+  await ended
+  assert.ok(edge.engine.calls.length < 200)
+  assert.equal((await edge.send('GET', '/livez')).status, 200)
+})
+
 test('what Node’s parser refuses is answered from the error table', async () => {
   await using edge = await startEdge()
   const cases: [request: string, status: string, code: string][] = [
