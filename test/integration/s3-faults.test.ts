@@ -14,7 +14,7 @@ import { freshBucket, s3Client, type TestS3, testServices } from '../support/ser
 
 const MIB = 1024 * 1024
 /** Shorter than the driver's default, for tests that wait for it. */
-const STALL_MS = 500
+const STALL_MS = 800
 
 const away = (error: unknown): boolean => hasCode(error, 'store_unavailable')
 const xmlError = (code: string): string =>
@@ -58,7 +58,7 @@ async function rig(s3: TestS3, bucket: string, more: Partial<S3Options> = {}): P
 }
 
 for (const s3 of testServices().s3) {
-  describe(`S3 faults before ${s3.name}`, () => {
+  describe(`S3 faults before ${s3.name}`, { concurrency: 4 }, () => {
     let bucket: Awaited<ReturnType<typeof freshBucket>>
     before(async () => {
       bucket = await freshBucket(s3)
