@@ -35,6 +35,8 @@ export class FileByteStore implements ByteStore {
   readonly maxParts = 1_000_000
   readonly maxObjectBytes = Number.MAX_SAFE_INTEGER
   readonly bucket = null
+  /** A part's place in the file follows from its number. */
+  readonly equalParts = true
   readonly #at: Layout
   readonly #readHighWaterMark: number
   readonly #folders: Folders
@@ -102,6 +104,21 @@ export class FileByteStore implements ByteStore {
       checkCrc(`part ${number} of ${key}`, piece)
       return this.#multiparts.uploadPart(key, multipartId, number, piece)
     })
+  }
+
+  async copyPart(
+    key: string,
+    multipartId: string,
+    number: number,
+    source: { readonly key: string; readonly range: ByteRange },
+    options: WriteOptions = {},
+  ): Promise<Part | null> {
+    const stream = await this.read(source.key, source.range, options.signal)
+    if (!stream) throw new UploadError('internal', `${source.key}, to be copied into ${key}, is not there`)
+    const chunks: Buffer[] = []
+    for await (const chunk of stream) chunks.push(chunk)
+    const body = { chunks, length: chunks.reduce((sum, chunk) => sum + chunk.length, 0) }
+    return this.uploadPart(key, multipartId, number, { body, crc32: crc32OfChunks(chunks) }, options)
   }
 
   listParts(key: string, multipartId: string): Promise<Part[] | null> {

@@ -8,11 +8,13 @@ import {
   type ListObjectsV2CommandOutput,
   ListPartsCommand,
   type S3Client,
+  UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
-import type { StoredObject } from '../../uploads/ports/byte-store.ts'
+import type { ByteRange, StoredObject } from '../../uploads/ports/byte-store.ts'
 import type { Part } from '../../uploads/words.ts'
 import { crc32Base64, parseCrc32Base64 } from '../crc32.ts'
 import { asFailure, S3Failure } from './failure.ts'
+import { encodeKey } from './sign.ts'
 
 /** Where a call goes. */
 export interface Target {
@@ -121,6 +123,31 @@ function keepLatest(latest: Map<number, ListedPart>, part: ListedPart): void {
   if (part.PartNumber === undefined) return
   const known = latest.get(part.PartNumber)?.LastModified?.getTime() ?? Number.NEGATIVE_INFINITY
   if ((part.LastModified?.getTime() ?? 0) >= known) latest.set(part.PartNumber, part)
+}
+
+/** One try of UploadPartCopy; null: no such multipart upload. */
+export async function copyPart(
+  { client, bucket }: Target,
+  key: string,
+  multipartId: string,
+  number: number,
+  source: { readonly key: string; readonly range: ByteRange },
+  abortSignal: AbortSignal | undefined,
+): Promise<Part | null> {
+  const { first, last } = source.range
+  const command = new UploadPartCopyCommand({
+    Bucket: bucket,
+    Key: key,
+    UploadId: multipartId,
+    PartNumber: number,
+    CopySource: `${bucket}/${encodeKey(source.key)}`,
+    CopySourceRange: `bytes=${first}-${last}`,
+  })
+  const answer = await expecting(client.send(command, abortSignal ? { abortSignal } : {}), { NoSuchUpload: null })
+  if (answer === null) return null
+  const { ETag, ChecksumCRC32 } = answer.CopyPartResult ?? {}
+  if (ETag === undefined) throw unexpected('a copy without an ETag')
+  return { number, bytes: last - first + 1, etag: quotedEtag(ETag), crc32: parseCrc32Base64(ChecksumCRC32) }
 }
 
 /** One page of a listing. */

@@ -9,8 +9,15 @@ import type { S3Credentials, S3Settings } from './options.ts'
  */
 export interface S3Clients {
   readonly control: S3Client
+  /** For calls that the store may work on for minutes: Complete and UploadPartCopy. */
+  readonly patient: S3Client
   readonly reads: S3Client
 }
+
+/** However few writes may run at once, calls without a body do not queue for them. */
+const LEAST_CONTROL_SOCKETS = 16
+
+const PATIENCE_MS = 300_000
 
 /** Retries are ours (retry.ts), so that an unanswered first try is seen; checksums are ours where they are sent. */
 export function s3Clients(settings: S3Settings): S3Clients {
@@ -31,7 +38,15 @@ export function s3Clients(settings: S3Settings): S3Clients {
   return {
     control: new S3Client({
       ...shared,
-      requestHandler: { ...agents(maxSockets), connectionTimeout, socketTimeout: requestTimeoutMs },
+      requestHandler: {
+        ...agents(Math.max(maxSockets, LEAST_CONTROL_SOCKETS)),
+        connectionTimeout,
+        socketTimeout: requestTimeoutMs,
+      },
+    }),
+    patient: new S3Client({
+      ...shared,
+      requestHandler: { ...agents(maxSockets), connectionTimeout, socketTimeout: Math.max(requestTimeoutMs, PATIENCE_MS) },
     }),
     reads: new S3Client({
       ...shared,

@@ -16,7 +16,9 @@ export interface S3Options {
   readonly credentials?: S3Credentials | (() => Promise<S3Credentials>)
   /** `endpoint/bucket/key` (default) instead of `bucket.endpoint/key`. */
   readonly forcePathStyle?: boolean
-  /** Connections for writes, and as many for everything small; reads are not limited. Default 64. */
+  /** The store wants all parts but the last of one size (R2 does): S3_EQUAL_PARTS. Default false. */
+  readonly equalParts?: boolean
+  /** Connections for writes, and as many (at least 16) for calls without a body; reads are not limited. Default 64. */
   readonly maxSockets?: number
   /** Bytes that a read stream holds ready. Default 65536. */
   readonly readHighWaterMark?: number
@@ -27,6 +29,7 @@ export interface S3Options {
 /** The same with every default filled in. */
 export interface S3Settings extends S3Options {
   readonly forcePathStyle: boolean
+  readonly equalParts: boolean
   readonly maxSockets: number
   readonly readHighWaterMark: number
   readonly requestTimeoutMs: number
@@ -39,6 +42,7 @@ export function s3Settings(options: S3Options): S3Settings {
   return {
     ...options,
     forcePathStyle: options.forcePathStyle ?? true,
+    equalParts: options.equalParts ?? false,
     maxSockets: options.maxSockets ?? 64,
     readHighWaterMark: options.readHighWaterMark ?? 65_536,
     requestTimeoutMs,

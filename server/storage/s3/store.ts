@@ -19,6 +19,7 @@ import { bucketExists, ensureBucket, pingBucket } from './bucket.ts'
 import {
   type Completed,
   complete,
+  copyPart,
   expecting,
   listPage,
   listParts,
@@ -41,6 +42,7 @@ export class S3ByteStore implements ByteStore {
   readonly maxParts = 10_000
   readonly maxObjectBytes = 5 * MIB * MIB
   readonly bucket: string
+  readonly equalParts: boolean
   readonly #settings: S3Settings
   readonly #clients: S3Clients
   readonly #target: Target
@@ -50,6 +52,7 @@ export class S3ByteStore implements ByteStore {
     const settings = s3Settings(options)
     this.#settings = settings
     this.bucket = settings.bucket
+    this.equalParts = settings.equalParts
     this.#clients = s3Clients(settings)
     const { control } = this.#clients
     this.#target = { client: control, bucket: settings.bucket }
@@ -101,6 +104,18 @@ export class S3ByteStore implements ByteStore {
     return etag === null ? null : { number, bytes: piece.body.length, etag: quotedEtag(etag), crc32: piece.crc32 }
   }
 
+  copyPart(
+    key: string,
+    multipartId: string,
+    number: number,
+    source: { readonly key: string; readonly range: ByteRange },
+    options: WriteOptions = {},
+  ): Promise<Part | null> {
+    const target = { client: this.#clients.patient, bucket: this.bucket }
+    const attempt = (): Promise<Part | null> => copyPart(target, key, multipartId, number, source, options.signal)
+    return withRetries(`UploadPartCopy ${number} of ${key}`, attempt, options)
+  }
+
   listParts(key: string, multipartId: string): Promise<Part[] | null> {
     return listParts(this.#target, key, multipartId, (attempt) => withRetries(`ListParts ${key}`, attempt))
   }
@@ -114,7 +129,8 @@ export class S3ByteStore implements ByteStore {
   ): Promise<Completed> {
     const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
     if (parts.length === 0 || bytes !== whole.bytes) return 'invalid-part'
-    const attempt = (): Promise<Completed> => complete(this.#target, key, multipartId, parts, whole, options.signal)
+    const target = { client: this.#clients.patient, bucket: this.bucket }
+    const attempt = (): Promise<Completed> => complete(target, key, multipartId, parts, whole, options.signal)
     return withRetries(`CompleteMultipartUpload ${key}`, attempt, options)
   }
 
@@ -173,6 +189,7 @@ export class S3ByteStore implements ByteStore {
   async close(): Promise<void> {
     this.#hot.close()
     this.#clients.control.destroy()
+    this.#clients.patient.destroy()
     this.#clients.reads.destroy()
   }
 }
