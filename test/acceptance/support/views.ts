@@ -17,22 +17,22 @@ export interface Insight {
   /** Types of the upload's outbox events, in order. */
   eventsOf(id: string, type?: string): Promise<string[]>
   rowOf(id: string): Promise<Record<string, unknown> | undefined>
-  /** Row, session and listing of one upload; columns that only say when somebody looked are left out. */
+  /** Row, session and listing of one upload. */
   viewOf(id: string): Promise<unknown>
   /** Rows of all uploads. */
   uploadCount(): Promise<number>
   close(): Promise<void>
 }
 
-/** Fields of a session that a mere look may renew. */
-const FLEETING = /token|lease|holder|until|expires|seen/i
+/** Who holds the upload and until when, and how often that one saved: not the upload's own state. */
+const OF_THE_HOLD = new Set(['t', 'h', 'x', 'q'])
 
 async function sessionsOf(redis: Redis, prefix: string, id: string): Promise<Record<string, unknown>> {
   const found: Record<string, unknown> = {}
   for (const key of (await redis.keys(`*${prefix}*${id}*`)).sort()) {
     if ((await redis.type(key)) !== 'hash') continue
     const hash = await redis.hgetall(key)
-    found[key] = Object.fromEntries(Object.entries(hash).filter(([field]) => !FLEETING.test(field)))
+    found[key] = Object.fromEntries(Object.entries(hash).filter(([field]) => !OF_THE_HOLD.has(field)))
   }
   return found
 }
