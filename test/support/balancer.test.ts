@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { type Balancer, startBalancer } from './balancer.ts'
 
 interface Instance {
@@ -159,11 +160,38 @@ test('100-continue and other interim answers pass', async () => {
   )
 })
 
+test('requests over one kept-alive connection leave no listener behind', async () => {
+  const a = await instance('a')
+  const balancer = await balance(a)
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const used = new Set<number | undefined>()
+  const warnings: Error[] = []
+  const note = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', note)
+  try {
+    for (let i = 0; i < 15; i += 1) {
+      const req = request(`${balancer.url}/x`, { method: 'PATCH', agent }).end('0123456789')
+      const [answer] = (await once(req, 'response')) as [IncomingMessage]
+      await once(answer.resume(), 'close')
+      used.add(req.socket?.localPort)
+    }
+    await setImmediate()
+  } finally {
+    agent.destroy()
+    process.off('warning', note)
+  }
+  assert.equal(used.size, 1, 'the connection was not kept')
+  assert.deepEqual(
+    warnings.map(({ message }) => message),
+    [],
+  )
+})
+
 test('an instance that dies in mid-answer breaks the connection of the client', async () => {
   const a = await instance('a', (req, res) => {
     req.resume()
     res.writeHead(200, { 'Content-Length': 1000 }).write('half')
-    setImmediate(() => req.socket.resetAndDestroy())
+    void setImmediate().then(() => req.socket.resetAndDestroy())
   })
   const balancer = await balance(a)
   await assert.rejects(fetch(`${balancer.url}/x`).then((answer) => answer.text()))

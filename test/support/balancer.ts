@@ -142,7 +142,8 @@ export async function startBalancer(targets: readonly string[]): Promise<Balance
       upstream.socket?.destroy()
       breakOff(req.socket)
     }
-    req.socket.once('close', () => breakOff(res.writableFinished ? null : upstream.socket))
+    // The answer's own event, not the socket's: a kept-alive socket would gather a listener with each request.
+    res.once('close', () => breakOff(res.writableFinished ? null : upstream.socket))
     const length = Number(req.headers['content-length'] ?? (req.headers['transfer-encoding'] ? Infinity : 0))
     let trigger = claim(exchange, length)
     const fire = (): void => {
