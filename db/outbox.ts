@@ -85,8 +85,10 @@ async function claim(db: Kysely<Tables>, limit: number, leaseMs: number): Promis
         )
       order by o.position limit ${limit} for update of o skip locked
     ), batch as (
-      select o.event_id from outbox o join heads using (upload_id)
-      where o.published_at is null order by o.position limit ${limit}
+      select behind.event_id from heads cross join lateral (
+        select o.event_id, o.position from outbox o
+        where o.upload_id = heads.upload_id and o.published_at is null order by o.seq limit ${limit}
+      ) behind order by behind.position limit ${limit}
     ), claimed as (
       update outbox o set claimed_until = now() + ${leaseMs}::double precision * interval '1 millisecond'
       from batch where o.event_id = batch.event_id and o.published_at is null

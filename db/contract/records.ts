@@ -42,7 +42,7 @@ function insertContract(subject: Subject): void {
       length: LARGEST,
       storedLength: LARGEST,
       offsetSeen: LARGEST,
-      segments: [{ key: 'uploads/aa/1-b', start: 0, end: LARGEST }],
+      segments: [{ key: 'uploads/aa/1-b', start: 0, end: LARGEST, crc32: 7 }],
       multipartId: 'm~1',
       multipartKey: 'uploads/aa/k',
       segmentStart: LARGEST,
@@ -168,7 +168,7 @@ function changeContract(subject: Subject): void {
     const { database } = subject()
     const upload = await database.records.insert(newUpload(), ['created'])
     await drain(database)
-    const segments = [{ key: 's', start: 0, end: 5 }]
+    const segments = [{ key: 's', start: 0, end: 5, crc32: null }]
     const changed = await database.records.change(
       upload.id,
       { segments, segmentStart: 5 },

@@ -10,7 +10,7 @@ import { freshDatabase } from '../support/services.ts'
 
 const UNAVAILABLE = { code: 'records_unavailable' }
 
-describe('Postgres comes and goes', { timeout: 120_000 }, () => {
+describe('Postgres comes and goes', { timeout: 60_000 }, () => {
   let fresh: Awaited<ReturnType<typeof freshDatabase>>
   let admin: pg.Client
 
