@@ -18,7 +18,9 @@ const REST = {
 async function main(args: readonly string[]): Promise<void> {
   const unknown = args.find((arg) => arg !== '--check')
   if (unknown !== undefined) throw new Error(`unknown argument ${unknown}; the only one is --check`)
-  const settings = Object.entries(process.env).filter(([key]) => key.startsWith('DATABASE_URL') || key.startsWith('DB_'))
+  const settings = Object.entries(process.env).filter(
+    ([key]) => key.startsWith('DATABASE_URL') || key.startsWith('DB_'),
+  )
   const { database } = loadConfig({ ...Object.fromEntries(settings), ...REST }, { embedded: false })
   if (database.driver !== 'postgres') throw new Error(`${database.driver} is migrated by the server when it starts`)
   const { url, ssl } = database.postgres
