@@ -37,6 +37,7 @@ export async function openStore({ storage, uploads }: Config): Promise<OpenStore
     region: s3.region,
     bucket: s3.bucket,
     forcePathStyle: s3.forcePathStyle,
+    equalParts: s3.equalParts,
     requestTimeoutMs: s3.requestTimeoutMs,
     readHighWaterMark: uploads.streamBufferBytes,
     // One more for an urgent write (WriteGate).

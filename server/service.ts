@@ -219,12 +219,14 @@ export function driversOf(config: Config): Drivers {
   }
 }
 
+/** A multipart upload of so many parts becomes a segment: 5 GiB, with parts of 8 MiB. */
+const SEGMENT_PARTS = 640
 /** A HEAD waits this long for row, store or session that are away, before 423. */
 const INSPECT_PATIENCE_MS = 5000
 /** Longest wait for somebody else's hold: a dead holder's lease and its takeover fit in. */
 const HOLD_WAIT_MS = 8000
 
-function engineSettings({ uploads, memory, keys }: Config) {
+function engineSettings({ uploads, memory, keys, coordination }: Config) {
   return {
     maxBytes: uploads.maxBytes,
     maxMetadataBytes: uploads.maxMetadataBytes,
@@ -239,6 +241,9 @@ function engineSettings({ uploads, memory, keys }: Config) {
     inspectPatienceMs: INSPECT_PATIENCE_MS,
     flushAfterMs: uploads.flushAfterMs,
     expiresAfterMs: uploads.expiresAfterMs > 0 ? uploads.expiresAfterMs : null,
+    // In one process there is no second primary that could still serve an old holder.
+    rebuildWaitMs: coordination.driver === 'redis' ? uploads.leaseMs : 0,
+    segmentParts: SEGMENT_PARTS,
     keys,
   }
 }

@@ -30,6 +30,7 @@ export const STORE_OPERATIONS = [
   'upload_part',
   'list_parts',
   'complete_multipart',
+  'copy_part',
   'abort_multipart',
   'head',
   'read',

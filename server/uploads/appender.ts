@@ -2,8 +2,9 @@ import { concatBytes, NO_BYTES } from './bytes.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Gathered, Intake, IntakeEnd } from './intake.ts'
-import { objectKey, tailKey } from './keys.ts'
+import { newObjectKey, tailKey } from './keys.ts'
 import type { OpenUpload } from './open-upload.ts'
+import { rollSegment } from './segments.ts'
 import { tailsToAbsorb } from './tail-tiers.ts'
 import type { Bytes, Part, Tail } from './words.ts'
 
@@ -118,11 +119,15 @@ export class Appender {
   async #last(end: AppendEnd): Promise<Gathered | null> {
     const { row } = this.#open
     if (end === 'overrun') this.#intake.take(this.#intake.bytes).release(true)
-    if (row.length !== null && this.#position + this.#intake.bytes === row.length) {
-      if (this.#intake.bytes > 0 && this.#open.session.multipartId !== null) await this.#sendPart(this.#intake.bytes)
-      else if (this.#intake.bytes > 0) return this.#gatherWhole()
-      await this.#settle()
-      return null
+    const rest = this.#intake.bytes
+    if (row.length !== null && rest > 0 && this.#position + rest === row.length) {
+      if (this.#open.session.multipartId !== null) {
+        await this.#sendPart(rest)
+        await this.#settle()
+        return null
+      }
+      // Segments are composed with what is behind them, which then has to be durable first.
+      if (this.#open.row.segments.length === 0) return this.#gatherWhole()
     }
     await this.#flush(end === 'ended' ? 'end' : end === 'wanted' || end === 'stopped' ? 'wanted' : 'cut')
     return null
@@ -140,19 +145,27 @@ export class Appender {
   async #sendPart(count: number): Promise<void> {
     await this.#begin()
     const { store } = this.#deps
+    if (this.#nextNumber() > this.#deps.settings.segmentParts) {
+      await this.#settle()
+      await rollSegment(this.#deps, this.#open)
+    }
     const tails = await this.#tailsOfPart()
     const { multipartId, multipartKey } = await this.#multipart()
     if (this.#inFlight.length >= PARTS_IN_FLIGHT) await this.#inFlight[0]
     if (this.#failure) throw this.#failure
     const piece = this.#intake.take(count)
-    const { row, session } = this.#open
-    const number = Math.floor((this.#position - session.start) / row.partBytes) + 1
+    const number = this.#nextNumber()
     this.#position += count
     this.#track(piece, this.#position, concatBytes(tails, piece.bytes), (bytes) =>
       this.#open.write(bytes, false, (sent, options) =>
         store.uploadPart(multipartKey, multipartId, number, sent, options),
       ),
     )
+  }
+
+  #nextNumber(): number {
+    const { row, session } = this.#open
+    return Math.floor((this.#position - session.start) / row.partBytes) + 1
   }
 
   /** Tails belong to the first part that this request fills; later ones begin with gathered bytes. */
@@ -169,8 +182,7 @@ export class Appender {
     const settled = before.then(async () => {
       try {
         const part = await sent
-        if (!part)
-          throw new UploadError('hold_lost', `The multipart upload of ${this.#open.row.id} was ended by somebody else.`)
+        if (!part) throw this.#ended()
         piece.release(true)
         // A part behind one that failed does not count: the offset moves over bytes without a gap.
         if (this.#failure) return
@@ -185,6 +197,12 @@ export class Appender {
       }
     })
     this.#inFlight.push(settled)
+  }
+
+  /** Completed or aborted behind our back: the next holder looks at what the store has. */
+  #ended(): UploadError {
+    this.#open.hold.unanswered = true
+    return new UploadError('hold_lost', `The multipart upload of ${this.#open.row.id} was ended by somebody else.`)
   }
 
   #forget(tails: readonly Tail[]): void {
@@ -254,7 +272,7 @@ export class Appender {
       return { multipartId: row.multipartId, multipartKey: row.multipartKey }
     }
     const { store, settings } = this.#deps
-    const multipartKey = objectKey(settings.keys, row.id, hold.epoch, hold.token)
+    const multipartKey = newObjectKey(settings.keys, row.id, hold.epoch)
     const multipartId = await store.createMultipart(multipartKey, row.partBytes, {
       signal: hold.signal,
       ...(row.contentType === null ? {} : { contentType: row.contentType }),

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { CreateRequest, Standing } from './api.ts'
 import { newIntake, refuseTooLarge, takeBody } from './appending.ts'
 import { crc32Of, NO_BYTES } from './bytes.ts'
@@ -6,7 +5,7 @@ import type { Context } from './context.ts'
 import { refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'
 import type { Intake } from './intake.ts'
-import { objectKey } from './keys.ts'
+import { newObjectKey } from './keys.ts'
 import { parseMetadata } from './metadata.ts'
 import { newRow, rowToBe } from './new-row.ts'
 import { openUpload } from './opening.ts'
@@ -50,7 +49,7 @@ async function createEmpty(context: Context, draft: NewUpload): Promise<Standing
  */
 async function createWhole(context: Context, draft: NewUpload, bytes: Bytes): Promise<Standing> {
   const { store, settings, records, gate, events, gatekeeper } = context
-  const key = objectKey(settings.keys, draft.id, 1, randomBytes(16).toString('hex'))
+  const key = newObjectKey(settings.keys, draft.id, 1)
   const crc32 = crc32Of(bytes)
   const type = draft.contentType ? { contentType: draft.contentType } : {}
   await gate.run(() => store.putObject(key, { body: bytes, crc32 }, type), true)

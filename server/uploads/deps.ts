@@ -34,6 +34,10 @@ export interface EngineSettings {
   readonly flushAfterMs: number
   /** An unfinished upload expires this long after its last stored byte; null: never. */
   readonly expiresAfterMs: number | null
+  /** A rebuild waits this long between raising the generation and looking at the store; 0 where no failover can happen. */
+  readonly rebuildWaitMs: number
+  /** Parts of a multipart upload before it becomes a segment. */
+  readonly segmentParts: number
   readonly keys: KeyTemplate
 }
 

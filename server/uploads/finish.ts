@@ -1,10 +1,11 @@
 import { crc32Of } from './bytes.ts'
-import { combineCrc32 } from './crc32.ts'
+import { compose } from './composing.ts'
 import type { Deps } from './deps.ts'
 import { hasCode, UploadError } from './errors.ts'
-import { objectKey, tailPrefix } from './keys.ts'
+import { newObjectKey, tailPrefix } from './keys.ts'
 import type { OpenUpload } from './open-upload.ts'
-import type { Bytes, Part, Upload } from './words.ts'
+import { endMultipart } from './segments.ts'
+import type { Bytes, Segment, Upload } from './words.ts'
 
 /** What the finish needs to know of the object it made. */
 interface Made {
@@ -40,10 +41,12 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
     )
   }
   await permit(deps, open, () => gatekeeper.preFinish(open.row))
-  const made = before ?? (await makeObject(deps, open))
+  const made = before ?? (await orLost(open, makeObject(deps, open)))
   await deps.holds.fresh(open.hold)
+  const { segments } = open.row
   const row = await open.change(
     {
+      segments: [],
       objectKey: made.key,
       crc32: made.crc32,
       storedLength: length,
@@ -65,8 +68,18 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
       offset: length,
     })
     .catch(() => {})
-  if (open.session.tailed) deps.background.keep(removeTails(deps, row))
+  deps.background.keep(removeLeftovers(deps, open, row, segments))
   return row
+}
+
+/** Bytes that are nowhere any more end the upload as lost. */
+async function orLost(open: OpenUpload, making: Promise<Made>): Promise<Made> {
+  try {
+    return await making
+  } catch (error) {
+    if (hasCode(error, 'upload_gone')) await open.change({}, { enter: ['lost'] })
+    throw error
+  }
 }
 
 /** A hook that refuses ends the upload: its bytes go, its row says terminated. */
@@ -83,95 +96,67 @@ async function permit(deps: Deps, open: OpenUpload, ask: () => Promise<void>): P
 }
 
 async function putWhole(deps: Deps, open: OpenUpload, bytes: Bytes): Promise<Made> {
-  const key = objectKey(deps.settings.keys, open.row.id, open.hold.epoch, open.hold.token)
-  await open.write(bytes, true, (piece, options) =>
-    deps.store.putObject(key, piece, {
-      ...options,
-      ...(open.row.contentType === null ? {} : { contentType: open.row.contentType }),
-    }),
-  )
+  const key = newObjectKey(deps.settings.keys, open.row.id, open.hold.epoch)
+  const type = open.row.contentType === null ? {} : { contentType: open.row.contentType }
+  await open.write(bytes, true, (piece, options) => deps.store.putObject(key, piece, { ...options, ...type }))
   return { key, crc32: crc32Of(bytes) }
 }
 
+/** The one object of all that is durable: parts, segments, tails; or the one that an interrupted finish made already. */
 async function makeObject(deps: Deps, open: OpenUpload): Promise<Made> {
+  const { objectKey, crc32, length } = open.row
+  if (objectKey !== null) {
+    const object = await deps.store.head(objectKey)
+    if (object && object.bytes === length) return { key: objectKey, crc32 }
+  }
+  await endParts(deps, open)
   const { row } = open
-  const { multipartId, multipartKey } = row
-  if (multipartId === null || multipartKey === null) return fromTails(deps, open)
-  await lastPart(deps, open, multipartKey, multipartId)
-  const parts = await recordedParts(deps, open)
-  const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
-  if (bytes !== row.length) {
-    throw new UploadError('internal', `Upload ${row.id}: its parts hold ${bytes} of ${row.length} bytes.`)
-  }
-  const crc32 = combined(parts)
-  const onUnanswered = () => {
-    open.hold.unanswered = true
-  }
-  const answer = await deps.store.completeMultipart(
-    multipartKey,
-    multipartId,
-    parts,
-    { bytes, crc32 },
-    { onUnanswered },
-  )
-  if (answer === 'invalid-part') {
-    throw new UploadError('internal', `Upload ${row.id}: the store has another part than the one it acknowledged.`)
-  }
-  if (answer === 'no-such-upload') await checkObject(deps, open, multipartKey)
-  return { key: multipartKey, crc32 }
+  const [first] = row.segments
+  if (first && row.segments.length === 1 && first.end === length) return { key: first.key, crc32: first.crc32 }
+  const behind = await open.tailBytes()
+  const stored = (row.segments.at(-1)?.end ?? 0) + behind.length
+  if (stored !== length) throw new UploadError('internal', `Upload ${row.id}: ${stored} of ${length} bytes are stored.`)
+  if (!first) return putWhole(deps, open, behind)
+  const key = newObjectKey(deps.settings.keys, row.id, open.hold.epoch)
+  return { key, crc32: await compose(deps, open, key, behind) }
 }
 
-/** A finish before us may have put the object already; else it is made of the tails. */
-async function fromTails(deps: Deps, open: OpenUpload): Promise<Made> {
-  const { row } = open
-  if (row.objectKey !== null) {
-    const object = await deps.store.head(row.objectKey)
-    if (object && object.bytes === row.length) return { key: row.objectKey, crc32: row.crc32 }
+/** The open multipart upload, with the tails behind its parts as its last part, becomes the last segment. */
+async function endParts(deps: Deps, open: OpenUpload): Promise<void> {
+  const { multipartId, multipartKey } = open.row
+  if (multipartId === null || multipartKey === null) return
+  if (open.session.tails.length > 0) await lastPart(deps, open, multipartKey, multipartId)
+  const { kept, parts } = await deps.coordination.parts(open.row.id, open.hold.token)
+  if (kept !== 'kept') {
+    open.hold.lose('its session is gone')
+    open.hold.assert()
   }
-  const bytes = await open.tailBytes()
-  if (bytes.length !== row.length) {
-    throw new UploadError('internal', `Upload ${row.id}: its tails hold ${bytes.length} of ${row.length} bytes.`)
+  const segment = await endMultipart(deps, open.row, open.hold, parts, true)
+  if (segment?.end !== open.row.length) {
+    throw new UploadError(
+      'internal',
+      `Upload ${open.row.id}: its parts end at ${segment?.end} of ${open.row.length} bytes.`,
+    )
   }
-  return putWhole(deps, open, bytes)
+  // With no other segment this one is the file: the row learns of it together with the state.
+  open.closeMultipart(segment)
 }
 
 /** Tails past the last full part become the last part (a deferred length that was declared after its bytes). */
 async function lastPart(deps: Deps, open: OpenUpload, key: string, multipartId: string): Promise<void> {
-  if (open.session.tails.length === 0) return
   const bytes = await open.tailBytes()
   const number = open.fullParts + 1
   const part = await open.write(bytes, true, (piece, options) =>
     deps.store.uploadPart(key, multipartId, number, piece, options),
   )
   if (part) await open.save({ tails: [] }, [part])
-  else await checkObject(deps, open, key)
 }
 
-async function recordedParts(deps: Deps, open: OpenUpload): Promise<Part[]> {
-  const { kept, parts } = await deps.coordination.parts(open.row.id, open.hold.token)
-  if (kept === 'kept') return parts
-  open.hold.lose('its session is gone')
-  open.hold.assert()
-  return []
-}
-
-/** Somebody completed or aborted it before. The object decides: whole, or lost. */
-async function checkObject(deps: Deps, open: OpenUpload, key: string): Promise<void> {
-  const { row } = open
-  const object = await deps.store.head(key)
-  if (object && object.bytes === row.length) return
-  await open.change({}, { enter: ['lost'] })
-  await open.close('drop')
-  throw new UploadError('upload_gone', `The stored bytes of upload ${row.id} are no longer there.`)
-}
-
-function combined(parts: readonly Part[]): number | null {
-  let crc = 0
-  for (const part of parts) {
-    if (part.crc32 === null) return null
-    crc = combineCrc32(crc, part.crc32, part.bytes)
-  }
-  return crc
+/** What the object was made of: segments that were copied from, and tails. */
+async function removeLeftovers(deps: Deps, open: OpenUpload, row: Upload, segments: readonly Segment[]): Promise<void> {
+  const keys = segments.map(({ key }) => key).filter((key) => key !== row.objectKey)
+  if (keys.length > 0) await deps.store.remove(keys)
+  if (open.session.tailed) await removeTails(deps, row)
 }
 
 /** Deletes every tail of an upload together. */
@@ -183,8 +168,9 @@ export async function removeTails(deps: Pick<Deps, 'store' | 'settings'>, row: U
 
 /** Removes all that the store has of an upload that is gone: object, open multipart upload, tails. */
 export async function removeBytes(deps: Pick<Deps, 'store' | 'settings'>, row: Upload): Promise<void> {
-  if (row.objectKey !== null) await deps.store.remove([row.objectKey])
-  else if (row.multipartId !== null && row.multipartKey !== null) {
+  const keys = [row.objectKey, ...row.segments.map(({ key }) => key)].filter((key) => key !== null)
+  if (keys.length > 0) await deps.store.remove(keys)
+  if (row.multipartId !== null && row.multipartKey !== null) {
     await deps.store.abortMultipart(row.multipartKey, row.multipartId)
     await deps.store.remove([row.multipartKey])
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Tail, UploadId } from './words.ts'
 
 export interface KeyTemplate {
@@ -15,6 +16,11 @@ function shard(id: UploadId): string {
 /** The key of an object that a hold writes. The row alone says which key counts; nothing parses a key back. */
 export function objectKey(template: KeyTemplate, id: UploadId, generation: number, token: string): string {
   return `${template.prefix}/${shard(id)}/${id}/${generation}-${token}`
+}
+
+/** A key that was never used: for each object and each multipart upload a token of its own (128 random bits). */
+export function newObjectKey(template: KeyTemplate, id: UploadId, generation: number): string {
+  return objectKey(template, id, generation, randomBytes(16).toString('hex'))
 }
 
 /** All tails of an upload begin with this. */

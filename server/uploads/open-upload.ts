@@ -6,7 +6,7 @@ import { tailKey } from './keys.ts'
 import type { Piece } from './ports/byte-store.ts'
 import type { Session } from './ports/coordination.ts'
 import type { ChangeOptions, UploadChange } from './ports/records.ts'
-import type { Bytes, Part, Tail, Upload } from './words.ts'
+import type { Bytes, Part, Segment, Tail, Upload } from './words.ts'
 
 /**
  * An upload while somebody holds it: its row, its session, and the only ways to change either. Every change goes
@@ -84,6 +84,11 @@ export class OpenUpload {
     this.saved = true
   }
 
+  /** The open multipart upload was completed into a segment; the row is told with the next change that names it. */
+  closeMultipart(segment: Segment): void {
+    this.#row = { ...this.#row, segments: [...this.#row.segments, segment], multipartId: null, multipartKey: null }
+  }
+
   /** Sends bytes through the write gate and the hold's signal; counts them while they are in flight. */
   write<T>(bytes: Bytes, urgent: boolean, send: (piece: Piece, options: WriteHooks) => Promise<T>): Promise<T> {
     return this.#deps.gate.run(() => {
@@ -95,14 +100,13 @@ export class OpenUpload {
     }, urgent)
   }
 
-  /** The bytes of the session's tails, from memory or read back. */
-  async tailBytes(tails: readonly Tail[] = this.#session.tails): Promise<Bytes> {
+  /** The bytes that `tails` (a chain without gaps) hold from `from` on, from memory or read back. */
+  async tailBytes(tails: readonly Tail[] = this.#session.tails, from = tails[0]?.start ?? 0): Promise<Bytes> {
     const all: Bytes[] = []
-    let position = tails[0]?.start ?? 0
+    let position = from
     for (const tail of tails) {
-      const bytes = await this.#oneTail(tail)
       // A chain may overlap (longest first): only what lies past the position counts.
-      all.push(splitBytes(bytes, position - tail.start)[1])
+      all.push(splitBytes(await this.#oneTail(tail), position - tail.start)[1])
       position = tail.end
     }
     return concatBytes(...all)

@@ -44,7 +44,10 @@ export interface Tail {
 export interface Segment {
   readonly key: string
   readonly start: number
+  /** Exclusive. */
   readonly end: number
+  /** CRC-32 of its bytes; null where it is not known. */
+  readonly crc32: number | null
 }
 
 /** Bytes on their way to the store: chunks as they came, never joined. */

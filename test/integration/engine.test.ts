@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { crc32 } from 'node:zlib'
 import { hasCode } from '../../server/uploads/errors.ts'
 import type { UploadId } from '../../server/uploads/words.ts'
 import {
@@ -145,6 +146,34 @@ describe('engine on the embedded drivers', () => {
     await append(id, 1_400_000, bytes.subarray(1_400_000), two)
     assert.equal(sha256(await content(id)), sha256(bytes))
     assert.deepEqual(await events(id), ['upload.created', 'upload.receiving', 'upload.finishing', 'upload.uploaded'])
+  })
+
+  test('an upload of many segments, rolled and frozen, becomes one object', async () => {
+    const engine = await world.engine({ settings: { ...SETTINGS, segmentParts: 2 } })
+    const bytes = bytesOf(6_000_001)
+    const id = await create(bytes.length)
+    await append(id, 0, bytes.subarray(0, 2_300_000), engine)
+    assert.equal((await world.database.records.find(id))?.segments.length, 1)
+    world.state.forget()
+    assert.equal((await two.inspect(ALICE, id)).offset, 2_300_000)
+    await append(id, 2_300_000, bytes.subarray(2_300_000, 3_400_000), engine)
+    world.state.forget()
+    await append(id, 3_400_000, bytes.subarray(3_400_000), engine)
+    assert.equal(sha256(await content(id)), sha256(bytes))
+    const row = await world.database.records.find(id)
+    assert.deepEqual(row?.segments, [])
+    assert.equal(row?.crc32, crc32(bytes))
+  })
+
+  test('a store that lost the open multipart upload ends the upload as lost', async () => {
+    const bytes = bytesOf(2_000_000)
+    const id = await create(bytes.length)
+    await append(id, 0, bytes.subarray(0, 1_200_000))
+    const row = await world.database.records.find(id)
+    await world.store.abortMultipart(row?.multipartKey ?? '', row?.multipartId ?? '')
+    await assert.rejects(append(id, 1_200_000, bytes.subarray(1_200_000), two), (error) => hasCode(error, 'hold_lost'))
+    await assert.rejects(two.inspect(ALICE, id), (error) => hasCode(error, 'upload_gone'))
+    assert.equal((await world.database.records.find(id))?.state, 'lost')
   })
 
   test('1,000 appends of 1 KiB: tails stay few', async () => {

@@ -46,7 +46,11 @@ export function s3Clients(settings: S3Settings): S3Clients {
     }),
     patient: new S3Client({
       ...shared,
-      requestHandler: { ...agents(maxSockets), connectionTimeout, socketTimeout: Math.max(requestTimeoutMs, PATIENCE_MS) },
+      requestHandler: {
+        ...agents(maxSockets),
+        connectionTimeout,
+        socketTimeout: Math.max(requestTimeoutMs, PATIENCE_MS),
+      },
     }),
     reads: new S3Client({
       ...shared,

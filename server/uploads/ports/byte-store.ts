@@ -44,6 +44,8 @@ export interface ByteStore {
   readonly minPartBytes: number
   readonly maxParts: number
   readonly maxObjectBytes: number
+  /** Every part of a multipart upload but the last must have the size that was named at its creation. */
+  readonly equalParts: boolean
   /** The bucket for the row; null for files. */
   readonly bucket: string | null
 
@@ -56,6 +58,14 @@ export interface ByteStore {
     multipartId: string,
     number: number,
     piece: Piece,
+    options?: WriteOptions,
+  ): Promise<Part | null>
+  /** A part made of a range of another object of this store, without its bytes passing through us. null as above. */
+  copyPart(
+    key: string,
+    multipartId: string,
+    number: number,
+    source: { readonly key: string; readonly range: ByteRange },
     options?: WriteOptions,
   ): Promise<Part | null>
   /** The parts as the store has them, by number, each number once; null: no such multipart upload. */

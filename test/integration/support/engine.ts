@@ -3,14 +3,18 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { Redis } from 'ioredis'
 import { type Database, openDatabase } from '../../../db/database.ts'
 import { createMemoryCoordination, MemoryState } from '../../../server/coordination/memory/index.ts'
+import { createRedisCoordination } from '../../../server/coordination/redis/index.ts'
 import { FileByteStore } from '../../../server/storage/file/index.ts'
+import { S3ByteStore } from '../../../server/storage/s3/index.ts'
 import type { EngineEvents, Gatekeeper } from '../../../server/uploads/api.ts'
 import { createEngine, type EngineOptions, type EngineSettings } from '../../../server/uploads/engine.ts'
 import type { ByteStore } from '../../../server/uploads/ports/byte-store.ts'
 import type { Coordination } from '../../../server/uploads/ports/coordination.ts'
 import type { Principal } from '../../../server/uploads/words.ts'
+import { freshBucket, freshDatabase, freshPrefix, type TestS3, testServices } from '../../support/services.ts'
 
 /** An engine to play with, and what it stands on. */
 export type TestEngine = Awaited<ReturnType<typeof createEngine>>
@@ -32,6 +36,8 @@ export const SETTINGS: EngineSettings = {
   inspectPatienceMs: 5000,
   flushAfterMs: 30_000,
   expiresAfterMs: 3_600_000,
+  rebuildWaitMs: 0,
+  segmentParts: 640,
   keys: { prefix: 'uploads', tailPrefix: 'uploads-tails' },
 }
 
@@ -96,6 +102,65 @@ export async function embeddedWorld(): Promise<World> {
       await database.close()
       await store.close()
       await rm(root, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Real parts: Postgres, Redis and an S3 store. `forget` empties what Redis has of this world. */
+export async function realWorld(s3: TestS3): Promise<Omit<World, 'state'> & { forget(): Promise<void> }> {
+  const [fresh, bucket] = await Promise.all([freshDatabase(), freshBucket(s3)])
+  const { redisUrl } = testServices()
+  const prefix = freshPrefix('engine')
+  const database = await openDatabase({ driver: 'postgres', url: fresh.url, poolMin: 1, poolMax: 5 })
+  await database.migrate('auto')
+  const { accessKeyId, secretAccessKey } = s3
+  const store = new S3ByteStore({
+    endpoint: s3.endpoint,
+    region: s3.region,
+    bucket: bucket.name,
+    credentials: { accessKeyId, secretAccessKey },
+  })
+  const opened: Coordination[] = []
+  const coordination = async () => {
+    const one = await createRedisCoordination({ url: redisUrl, prefix, poolMin: 1, poolMax: 3 })
+    opened.push(one)
+    return one
+  }
+  const redis = new Redis(redisUrl)
+  const engines: TestEngine[] = []
+  return {
+    database,
+    store,
+    coordination: () => {
+      throw new Error('take an engine instead')
+    },
+    async forget() {
+      const keys = await redis.keys(`${prefix}:*`)
+      if (keys.length > 0) await redis.del(...keys)
+    },
+    async engine(change = {}) {
+      const engine = await createEngine({
+        settings: { ...SETTINGS, partBytes: 5 * MIB, rebuildWaitMs: 100 },
+        memoryBytes: 256 * MIB,
+        memoryWarningShare: 0.8,
+        maxWrites: 25,
+        store,
+        coordination: await coordination(),
+        records: database.records,
+        gatekeeper: OPEN_GATE,
+        events: quietEvents(),
+        ...change,
+      })
+      engines.push(engine)
+      return engine
+    },
+    async remove() {
+      await Promise.all(engines.map((engine) => engine.close()))
+      await Promise.all(opened.map((one) => one.close()))
+      redis.disconnect()
+      await database.close()
+      await store.close()
+      await Promise.all([fresh.drop(), bucket.cleanup()])
     },
   }
 }

@@ -1,0 +1,104 @@
+import { combineCrc32 } from './crc32.ts'
+import type { Deps } from './deps.ts'
+import { UploadError } from './errors.ts'
+import type { Hold } from './hold.ts'
+import type { OpenUpload } from './open-upload.ts'
+import type { Part, Segment, Upload } from './words.ts'
+
+/** The CRC-32 of parts one after another; null when one of them is not known. */
+export function crc32OfParts(
+  parts: readonly { readonly crc32: number | null; readonly bytes: number }[],
+): number | null {
+  let crc = 0
+  for (const part of parts) {
+    if (part.crc32 === null) return null
+    crc = combineCrc32(crc, part.crc32, part.bytes)
+  }
+  return crc
+}
+
+/**
+ * Ends the row's open multipart upload for everybody: Complete of `parts` into a segment, or Abort when there are
+ * none. From then on the store itself refuses whoever still writes to it. null: there was nothing to keep.
+ * Somebody may have done it before: then the object says how much it holds, not the list (data-path.md, "Freeze").
+ * Throws upload_gone with facts.lost when recorded parts are nowhere, internal when a part is not the recorded one.
+ */
+export async function endMultipart(
+  deps: Pick<Deps, 'store'>,
+  row: Upload,
+  hold: Hold,
+  parts: readonly Part[],
+  recorded: boolean,
+): Promise<Segment | null> {
+  const { multipartId, multipartKey } = row
+  if (multipartId === null || multipartKey === null) return null
+  const segment = (bytes: number, crc32: number | null): Segment => ({
+    key: multipartKey,
+    start: row.segmentStart,
+    end: row.segmentStart + bytes,
+    crc32,
+  })
+  if (parts.length > 0) {
+    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
+    const crc32 = crc32OfParts(parts)
+    const answer = await completed(deps, hold, multipartKey, multipartId, parts, { bytes, crc32 })
+    if (answer === 'done') return segment(bytes, crc32)
+    if (answer === 'invalid-part') {
+      throw new UploadError('internal', `Upload ${row.id}: the store has another part than the one it acknowledged.`)
+    }
+    const object = await deps.store.head(multipartKey)
+    if (object) return segment(object.bytes, object.bytes === bytes ? crc32 : null)
+    if (!recorded) return null
+    throw new UploadError('upload_gone', `The stored bytes of upload ${row.id} are no longer there.`, {
+      facts: { lost: 1 },
+    })
+  }
+  const object = await deps.store.head(multipartKey)
+  if (object) return segment(object.bytes, null)
+  await deps.store.abortMultipart(multipartKey, multipartId)
+  return null
+}
+
+/**
+ * Complete; where the store has another ETag for a part than the one recorded, the same bytes may have been sent twice
+ * (a retry). Its CRC-32 decides: only a part with the recorded CRC is taken under its new ETag.
+ */
+async function completed(
+  deps: Pick<Deps, 'store'>,
+  hold: Hold,
+  key: string,
+  multipartId: string,
+  parts: readonly Part[],
+  whole: { readonly bytes: number; readonly crc32: number | null },
+): Promise<'done' | 'no-such-upload' | 'invalid-part'> {
+  const onUnanswered = () => {
+    hold.unanswered = true
+  }
+  const answer = await deps.store.completeMultipart(key, multipartId, parts, whole, { onUnanswered })
+  if (answer !== 'invalid-part') return answer
+  const listed = await deps.store.listParts(key, multipartId)
+  if (!listed) return 'no-such-upload'
+  const now = new Map(listed.map((part) => [part.number, part]))
+  const same: Part[] = []
+  for (const part of parts) {
+    const found = now.get(part.number)
+    if (!found || found.bytes !== part.bytes || part.crc32 === null || found.crc32 !== part.crc32) return 'invalid-part'
+    same.push(found)
+  }
+  if (same.every((part, index) => part.etag === parts[index]?.etag)) return 'invalid-part'
+  hold.assert()
+  return deps.store.completeMultipart(key, multipartId, same, whole, { onUnanswered })
+}
+
+/** The open multipart upload has its full number of parts: it becomes a segment, and the next part begins another. */
+export async function rollSegment(deps: Pick<Deps, 'store' | 'coordination'>, open: OpenUpload): Promise<void> {
+  const { row, hold } = open
+  const { kept, parts } = await deps.coordination.parts(row.id, hold.token)
+  if (kept !== 'kept') hold.lose('its session is gone')
+  hold.assert()
+  const segment = await endMultipart(deps, row, hold, parts, true)
+  if (!segment) return
+  const segments = [...row.segments, segment]
+  await open.change({ segments, segmentStart: segment.end, multipartId: null, multipartKey: null })
+  await open.save({ multipartId: null, start: segment.end, offset: segment.end, tails: [] })
+}
