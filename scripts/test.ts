@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { chromiumPath } from '../test/support/provision/install.ts'
 import { startServices } from '../test/support/provision/start-all.ts'
 import type { Started } from '../test/support/provision/types.ts'
 import type { TestServices } from '../test/support/services.ts'
@@ -100,7 +101,10 @@ async function everything(): Promise<void> {
   const temp = await mkdtemp(join(tmpdir(), 'upload-service-tests-'))
   scratch = temp
   // Installing services takes the longest in a fresh clone, so it goes on beside the static checks.
-  const starting = startServices((line) => console.log(`   ${line}`))
+  const report = (line: string): void => console.log(`   ${line}`)
+  const starting = startServices(report)
+  // Without a browser the tests that need one say so themselves.
+  const browser = chromiumPath(report).catch(() => undefined)
   const outcome = starting.then(
     (started) => {
       services = started
@@ -111,7 +115,7 @@ async function everything(): Promise<void> {
   await stage('services', () => outcome)
   await outcome
   if (services === undefined) return
-  const env = testEnvironment(services.value, temp)
+  const env = { ...testEnvironment(services.value, temp), CHROMIUM_PATH: await browser }
   const files = testFiles(ROOT, wanted)
   if (files.length === 0) tally.check('test files', false, `no test file at ${wanted.join(' ')}`)
   for (const name of STAGES) {
