@@ -6,10 +6,10 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { after, before, describe, test } from 'node:test'
+import { combineCrc32s, crc32OfChunks } from '../uploads/crc32.ts'
 import { hasCode } from '../uploads/errors.ts'
 import type { ByteStore, Piece, StoredObject } from '../uploads/ports/byte-store.ts'
 import type { Part } from '../uploads/words.ts'
-import { combineCrc32s, crc32OfChunks } from './crc32.ts'
 
 const MIB = 1024 * 1024
 /** The service's own part size; above every store's least. */

@@ -1,13 +1,11 @@
-import { crc32 } from 'node:zlib'
+import { crc32OfChunks } from './crc32.ts'
 import type { Bytes } from './words.ts'
 
 export const NO_BYTES: Bytes = { chunks: [], length: 0 }
 
 /** CRC-32 (IEEE) of bytes that lie in several chunks, as an unsigned 32-bit integer. */
 export function crc32Of(bytes: Bytes): number {
-  let crc = 0
-  for (const chunk of bytes.chunks) crc = crc32(chunk, crc)
-  return crc
+  return crc32OfChunks(bytes.chunks)
 }
 
 /** One after the other, nothing copied. */

@@ -1,8 +1,8 @@
 import { concatBytes, NO_BYTES, splitBytes } from './bytes.ts'
+import { combineCrc32s } from './crc32.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { OpenUpload } from './open-upload.ts'
-import { crc32OfParts } from './segments.ts'
 import type { Bytes, Part, Segment } from './words.ts'
 
 const GIB = 1024 * 1024 * 1024
@@ -137,10 +137,10 @@ async function gather(deps: Deps, open: OpenUpload, piece: PlannedPart, behind: 
 
 /** From the parts where the store told their CRCs, else from the segments. */
 function wholeCrc(segments: readonly Segment[], parts: readonly Part[]): number | null {
-  const known = crc32OfParts(parts)
+  const known = combineCrc32s(parts)
   if (known !== null) return known
   const behind = parts.length === segments.length + 1 ? parts.slice(-1) : []
   if (parts.length !== segments.length + behind.length) return null
   const all = segments.map(({ start, end, crc32 }) => ({ bytes: end - start, crc32 }))
-  return crc32OfParts([...all, ...behind])
+  return combineCrc32s([...all, ...behind])
 }

@@ -1,21 +1,9 @@
-import { combineCrc32 } from './crc32.ts'
+import { combineCrc32s } from './crc32.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Hold } from './hold.ts'
 import type { OpenUpload } from './open-upload.ts'
 import type { Part, Segment, Upload } from './words.ts'
-
-/** The CRC-32 of parts one after another; null when one of them is not known. */
-export function crc32OfParts(
-  parts: readonly { readonly crc32: number | null; readonly bytes: number }[],
-): number | null {
-  let crc = 0
-  for (const part of parts) {
-    if (part.crc32 === null) return null
-    crc = combineCrc32(crc, part.crc32, part.bytes)
-  }
-  return crc
-}
 
 /**
  * Ends the row's open multipart upload for everybody: Complete of `parts` into a segment, or Abort when there are
@@ -40,7 +28,7 @@ export async function endMultipart(
   })
   if (parts.length > 0) {
     const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
-    const crc32 = crc32OfParts(parts)
+    const crc32 = combineCrc32s(parts)
     const answer = await completed(deps, hold, multipartKey, multipartId, parts, { bytes, crc32 })
     if (answer === 'done') return segment(bytes, crc32)
     if (answer === 'invalid-part') {

@@ -6,7 +6,7 @@ import { posix } from 'node:path'
 import { valueImports } from './imports.ts'
 
 /** The words of the engine: plain values and pure functions that every room may speak. */
-const WORDS = ['errors', 'states', 'id', 'keys'].map((name) => `server/uploads/${name}.ts`)
+const WORDS = ['errors', 'states', 'id', 'keys', 'crc32'].map((name) => `server/uploads/${name}.ts`)
 
 /**
  * Room to what it may import beside itself; `*` is everything. A room is a folder with all below it, `folder/*` only the

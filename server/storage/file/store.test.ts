@@ -3,9 +3,9 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, utimes, writeFile
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { combineCrc32s } from '../../uploads/crc32.ts'
 import { hasCode } from '../../uploads/errors.ts'
 import { listed, piece, readAll } from '../contract.ts'
-import { combineCrc32s } from '../crc32.ts'
 import { FileByteStore } from './index.ts'
 
 const internal = (error: unknown): boolean => hasCode(error, 'internal')

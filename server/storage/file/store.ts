@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { access, constants, mkdir, readdir, realpath, rm, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
+import { crc32OfChunks } from '../../uploads/crc32.ts'
 import { UploadError } from '../../uploads/errors.ts'
 import type {
   ByteRange,
@@ -12,7 +13,6 @@ import type {
   WriteOptions,
 } from '../../uploads/ports/byte-store.ts'
 import type { Part } from '../../uploads/words.ts'
-import { crc32OfChunks } from '../crc32.ts'
 import { Folders, moveIntoPlace, syncFolder, writeNew } from './durable.ts'
 import { asUploadError, isMissing } from './failure.ts'
 import { type Completed, Multiparts } from './multipart.ts'

@@ -10,9 +10,9 @@ import {
   type S3Client,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
+import { crc32Base64, parseCrc32Base64 } from '../../uploads/crc32.ts'
 import type { ByteRange, StoredObject } from '../../uploads/ports/byte-store.ts'
 import type { Part } from '../../uploads/words.ts'
-import { crc32Base64, parseCrc32Base64 } from '../crc32.ts'
 import { asFailure, S3Failure } from './failure.ts'
 import { encodeKey } from './sign.ts'
 

@@ -1,5 +1,5 @@
+import { crc32Base64 } from '../../uploads/crc32.ts'
 import type { Piece } from '../../uploads/ports/byte-store.ts'
-import { crc32Base64 } from '../crc32.ts'
 import type { CredentialSource } from './client.ts'
 import { S3Failure } from './failure.ts'
 import { amzDate, encodeKey, encodeStrict, Signer, UNSIGNED_PAYLOAD } from './sign.ts'
