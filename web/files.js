@@ -18,6 +18,8 @@ export class Files {
   #config
   #rows
   #say
+  /** Addresses of unfinished uploads whose file lies in the drop area now. */
+  #chosen = new Set()
 
   /**
    * @param {PageConfig} config
@@ -33,7 +35,9 @@ export class Files {
   /** Shows what earlier visits left: files that arrived in this tab, unfinished ones of this browser. */
   restore() {
     for (const upload of finishedUploads().reverse()) this.#watch(upload)
-    for (const upload of rememberedUploads(localStorage, this.#config.endpoint).reverse()) this.unfinished(upload)
+    for (const upload of rememberedUploads(localStorage, this.#config.endpoint).reverse()) {
+      if (!this.#chosen.has(upload.url)) this.unfinished(upload)
+    }
   }
 
   /**
@@ -42,13 +46,14 @@ export class Files {
    */
   async unfinished(upload) {
     const { url, name, size, key } = upload
+    this.#chosen.delete(url)
     const actions = [{ label: 'Discard', run: () => this.#discard(upload) }]
     /** @param {string} there */
     const show = (there) =>
       this.#rows.show(url, { state: 'waiting', name, text: `${there} Choose the same file again to go on.`, actions })
     show('Not finished.')
     const offset = await offsetOf(url)
-    if (offset === null) return
+    if (offset === null || this.#chosen.has(url)) return
     if (offset === 'gone' || offset >= size) localStorage.removeItem(key)
     if (offset === 'gone') return this.#rows.remove(url)
     if (offset >= size) return this.finished(upload)
@@ -60,6 +65,7 @@ export class Files {
    * @param {Remembered} upload
    */
   chosenAgain({ url, name }) {
+    this.#chosen.add(url)
     const text = 'Chosen again: press Upload, and it goes on where it stopped.'
     this.#rows.show(url, { state: 'waiting', name, text })
     this.#say(`${name}: ${text}`)
@@ -93,11 +99,13 @@ export class Files {
 
   /** @param {string} url */
   dropped(url) {
+    this.#chosen.delete(url)
     this.#rows.remove(url)
   }
 
   /** @param {Finished} upload */
   finished({ url, name, size }) {
+    this.#chosen.delete(url)
     keepFinished({ url, name, size })
     this.#say(`${name} arrived.`)
     return this.#watch({ url, name, size })
@@ -136,7 +144,10 @@ export class Files {
    */
   #download({ url, name }) {
     if (this.#config.authMode === 'none') return { label: 'Download', href: url }
-    const run = () => void downloadWithToken(url, name).catch((error) => this.failed(url, name, error.message))
+    const run = () => {
+      this.noLongerFailed(url)
+      downloadWithToken(url, name).catch((error) => this.failed(url, name, error.message))
+    }
     return { label: 'Download', run }
   }
 

@@ -34,7 +34,7 @@ export function failureText(status, body) {
   if (status === 0) return 'The service cannot be reached. Try again when the connection is back.'
   if (status === 401) return 'The service does not know you: paste a valid access token and try again.'
   const said = problemText(body) ?? body.trim().replace(/^[a-z_]+: /, '')
-  return said === '' || said.startsWith('<') ? `The service answered ${status}.` : said
+  return said === '' || /^[<{[]/.test(said) ? `The service answered ${status}.` : said
 }
 
 /**
