@@ -1,4 +1,5 @@
 import { concatBytes, NO_BYTES } from './bytes.ts'
+import { note } from './context.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Gathered, Intake, IntakeEnd } from './intake.ts'
@@ -230,6 +231,7 @@ export class Appender {
         throw error
       }
       this.#deps.events.flushed(reason, count)
+      if (reason === 'age' || reason === 'memory') note(this.#deps, this.#open, 'flush', reason)
     }
     this.#flushedAt = Date.now()
     this.#intake.flushAsked = false

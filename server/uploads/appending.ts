@@ -1,7 +1,7 @@
 import type { AppendRequest, Incoming, Standing } from './api.ts'
 import { type AppendEnd, Appender } from './appender.ts'
 import type { Context } from './context.ts'
-import { expiryFromNow, ownRow, refuseGone, refuseWhenStopping } from './context.ts'
+import { expiryFromNow, note, ownRow, refuseGone, refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'
 import { finishUpload } from './finish.ts'
 import { Intake } from './intake.ts'
@@ -95,6 +95,7 @@ export async function takeBody(
     }
     await slideExpiry(context, open, before)
     await context.holds.fresh(open.hold)
+    if (end !== 'ended') note(context, open, 'break', end)
     refuseEnd(open.row.id, end)
     return { upload: open.row, offset: open.offset }
   } finally {

@@ -3,6 +3,8 @@ import type { BlockPool } from './block-pool.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Finishes } from './finishes.ts'
+import type { OpenUpload } from './open-upload.ts'
+import type { HistoryEntry } from './ports/records.ts'
 import { isGone, isUnfinished } from './states.ts'
 import type { Principal, Upload, UploadId } from './words.ts'
 
@@ -43,4 +45,11 @@ export function expiryFromNow(context: Context): number | null {
   const { expiresAfterMs } = context.settings
   // Upload-Expires has whole seconds: the row says what the header says.
   return expiresAfterMs === null ? null : Math.ceil((Date.now() + expiresAfterMs) / 1000) * 1000
+}
+
+/** A line for the upload's history ("why did this upload stop"); nobody waits for it. */
+export function note(deps: Deps, open: OpenUpload, kind: HistoryEntry['kind'], detail?: string): void {
+  const { row, offset } = open
+  const entry = { upload: row.id, kind, generation: row.generation, instance: deps.coordination.instance, offset }
+  deps.background.keep(deps.records.note(detail === undefined ? entry : { ...entry, detail }))
 }

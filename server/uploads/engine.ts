@@ -76,16 +76,21 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
     stopping: () => stopping,
   }
   await holds.start()
+  /** The stop waits for it, and leases are renewed until then. */
+  const awaited = <T>(call: Promise<T>): Promise<T> => {
+    background.keep(call)
+    return call
+  }
   return {
     maxBytes: settings.maxBytes,
-    create: (principal, request) => create(context, principal, request),
-    append: (principal, id, request) => append(context, principal, id, request),
-    inspect: (principal, id) => inspect(context, principal, id),
-    terminate: (principal, id) => terminate(context, principal, id),
+    create: (principal, request) => awaited(create(context, principal, request)),
+    append: (principal, id, request) => awaited(append(context, principal, id, request)),
+    inspect: (principal, id) => awaited(inspect(context, principal, id)),
+    terminate: (principal, id) => awaited(terminate(context, principal, id)),
     record: (principal, id) => ownRow(context, principal, id),
     list: (principal, query) => records.list({ ...query, tenant: principal.tenant, owner: principal.subject }),
     download: (principal, id) => download(context, principal, id),
-    sweep: () => sweep(context),
+    sweep: () => awaited(sweep(context)),
     gauges: () => ({
       holds: holds.size,
       appends: context.appenders.size,
@@ -100,7 +105,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
       stopping = true
       for (const appender of context.appenders) appender.stop()
       await background.settled()
-      await holds.stop()
+      holds.stop()
     },
   }
 }

@@ -1,5 +1,6 @@
 import { crc32Of } from './bytes.ts'
 import { compose } from './composing.ts'
+import { note } from './context.ts'
 import type { Deps } from './deps.ts'
 import { hasCode, UploadError } from './errors.ts'
 import { newObjectKey, tailPrefix } from './keys.ts'
@@ -30,7 +31,7 @@ export async function finishUpload(deps: Deps, open: OpenUpload, whole: Bytes | 
 }
 
 async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): Promise<Upload> {
-  const { records, coordination, gatekeeper, events } = deps
+  const { gatekeeper, events } = deps
   // A small file's bytes are not durable yet: its state stays receiving until its object is.
   const before = whole ? await putWhole(deps, open, whole) : null
   const length = open.row.length ?? 0
@@ -59,15 +60,7 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
     { enter: ['uploaded'] },
   )
   events.finished(row, length)
-  void records
-    .note({
-      upload: row.id,
-      kind: 'finish',
-      generation: row.generation,
-      instance: coordination.instance,
-      offset: length,
-    })
-    .catch(() => {})
+  note(deps, open, 'finish')
   deps.background.keep(removeLeftovers(deps, open, row, segments))
   return row
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { note } from './context.ts'
 import type { Deps } from './deps.ts'
 import { hasCode, UploadError } from './errors.ts'
 import type { Hold } from './hold.ts'
@@ -35,10 +36,7 @@ export async function recover(
     throw error
   })
   await restate(deps, open, segment, trusted)
-  const kind = trusted ? 'takeover' : 'rebuild'
-  const { instance } = deps.coordination
-  const entry = { upload: row.id, kind, generation: row.generation, instance, offset: open.offset } as const
-  deps.background.keep(deps.records.note(entry))
+  note(deps, open, trusted ? 'takeover' : 'rebuild')
   return open
 }
 
