@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { freshDataDir, type RunningService, startService } from '../support/service.ts'
-import { openBrowser, openPage } from './support/browser.ts'
+import { openBrowser, openPage, type UploadPage } from './support/browser.ts'
 import { ofMethod, type Recorded, type Recorder, recorderTo } from './support/recorder.ts'
 import { eventually, sampleBytes } from './support/tus.ts'
 
@@ -37,6 +37,7 @@ function token(claims: object): string {
 
 describe('the upload page', () => {
   let browser: Browser
+  let service: RunningService
   let dir: string
   const at = (name: string): string => join(dir, name)
   before(async () => {
@@ -47,32 +48,39 @@ describe('the upload page', () => {
       writeFile(at('setup.exe'), NOTES),
       writeFile(at('too-long.bin'), Buffer.alloc(8 * MIB + 1)),
     ])
-    browser = await openBrowser()
+    ;[browser, service] = await Promise.all([openBrowser(), serve({ HOOKS_MODULE: 'hooks/example.ts' })])
   })
   after(async () => {
     await browser?.close()
+    for (const end of ending.splice(0).reverse()) await end()
     await rm(dir, { recursive: true, force: true })
   })
+  /** What ends with a test, and what ends with the file. */
   const closing: (() => Promise<unknown>)[] = []
+  const ending: (() => Promise<unknown>)[] = []
   afterEach(async () => {
     for (const close of closing.splice(0).reverse()) await close()
   })
 
-  async function serve(env: Record<string, string> = {}): Promise<{ service: RunningService; recorder: Recorder }> {
+  async function serve(env: Record<string, string>): Promise<RunningService> {
     const data = await freshDataDir()
-    closing.push(data.remove)
+    ending.push(data.remove)
     const limits = { CHUNK_SIZE: `${MIB}`, MAX_FILE_SIZE: `${8 * MIB}` }
     const service = await startService({ mode: 'embedded', env: { DATA_DIR: data.dir, ...limits, ...env } })
-    closing.push(() => service.stop())
+    ending.push(() => service.stop())
+    return service
+  }
+
+  async function visit(service: RunningService): Promise<{ recorder: Recorder } & UploadPage> {
     const recorder = await recorderTo(() => service.url)
     closing.push(() => recorder.close())
-    return { service, recorder }
+    const opened = await openPage(browser, recorder.origin)
+    closing.push(() => opened.page.context().close())
+    return { recorder, ...opened }
   }
 
   test('several files, paused, resumed, resumed again after a reload, with links and checksums at the end', async () => {
-    const { recorder } = await serve()
-    const { page, offences, uplink, choose, begin, row } = await openPage(browser, recorder.origin)
-    closing.push(() => page.context().close())
+    const { recorder, page, offences, uplink, choose, begin, row } = await visit(service)
     /** PATCHes of the film, and where its bytes are acknowledged. */
     const patches = (): Recorded[] => ofMethod(recorder, 'PATCH').filter(({ path }) => path === filmPath())
     const filmPath = (): string => {
@@ -131,9 +139,7 @@ describe('the upload page', () => {
   })
 
   test('what goes wrong is said in the words of the service', async () => {
-    const { recorder } = await serve({ HOOKS_MODULE: 'hooks/example.ts' })
-    const { page, offences, choose, begin, row } = await openPage(browser, recorder.origin)
-    closing.push(() => page.context().close())
+    const { recorder, page, offences, choose, begin, row } = await visit(service)
     await page.getByText('Up to 8 MB a file').waitFor()
     await choose(at('too-long.bin'))
     await page
@@ -153,9 +159,9 @@ describe('the upload page', () => {
   })
 
   test('with tokens: asks for one, keeps it in the tab, sends it, and downloads with it', async () => {
-    const { recorder } = await serve({ AUTH_MODE: 'jwt', JWT_SECRET: SECRET })
-    const { page, offences, choose, begin, row } = await openPage(browser, recorder.origin)
-    closing.push(() => page.context().close())
+    const { recorder, page, offences, choose, begin, row } = await visit(
+      await serve({ AUTH_MODE: 'jwt', JWT_SECRET: SECRET }),
+    )
     await choose(at('notes.txt'))
     await begin()
     await page.getByText('Paste an access token first.').first().waitFor()
