@@ -35,7 +35,7 @@ for (const { name, open } of BACKENDS) {
     })
     after(() => backend?.close())
 
-    test('kill -9 in mid PATCH, a new process on the same state', async () => {
+    test('ROB-05 kill -9 in mid PATCH, a new process on the same state', async () => {
       const service = await backend.start()
       const path = await service.tus.createWith(BYTES.length, BYTES.subarray(0, 2 * MIB))
       const wire = await flowing(service, path, 2 * MIB)
@@ -50,7 +50,7 @@ for (const { name, open } of BACKENDS) {
       assert.equal(await next.stop(), 0)
     })
 
-    test('SIGTERM in mid PATCH: the bytes are kept and the exit is clean', async () => {
+    test('ROB-45 SIGTERM in mid PATCH: the bytes are kept and the exit is clean', async () => {
       const service = await backend.start()
       const path = await service.tus.create({ length: BYTES.length })
       const wire = await flowing(service, path, 0)

@@ -16,7 +16,7 @@ function expiry(answer: Answer): number {
 }
 
 export function expiration(service: () => Service): void {
-  describe('expiration', () => {
+  describe('expiration', { concurrency: true }, () => {
     test('EXP-01 EXP-02 EXP-03 EXP-07 every answer of an unfinished upload tells when it expires', async () => {
       const { tus, origin } = service()
       const before = Date.now()

@@ -58,7 +58,7 @@ export function sizeLimits(service: () => Service): void {
 }
 
 export function idleBodies(service: () => Service): void {
-  describe('bodies that stand still', () => {
+  describe('bodies that stand still', { concurrency: true }, () => {
     test('CORE-43 ROB-31 a body without bytes for IDLE_TIMEOUT is cut and what came is kept', async () => {
       const { tus } = service()
       const path = await tus.create({ length: 500 })

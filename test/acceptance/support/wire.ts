@@ -24,7 +24,7 @@ interface Head {
   length: number
 }
 
-const GIVE_UP_MS = 30_000
+const GIVE_UP_MS = 45_000
 
 function listOf(headers: Headers): (readonly [string, string])[] {
   if (Array.isArray(headers)) return [...headers]
