@@ -2,7 +2,7 @@ import { after, before, describe } from 'node:test'
 import { listContract } from './contract/list.ts'
 import { outboxContract } from './contract/outbox.ts'
 import { processingContract } from './contract/processing.ts'
-import { recordsContract } from './contract/records.ts'
+import { recordsContract, statesContract } from './contract/records.ts'
 import { schemaContract } from './contract/schema.ts'
 import type { Database } from './database.ts'
 import type { Driver } from './driver.ts'
@@ -17,6 +17,13 @@ export interface Opened {
 
 /** What the tests of one part get: the open database, once it is there. */
 export type Subject = () => { readonly driver: Driver; readonly database: Database }
+
+/** What the rows alone are tested by: a double without a database behind it can be held to the same rules. */
+export type RecordsSubject = () => { readonly database: RecordsDatabase }
+
+export interface RecordsDatabase extends Pick<Database, 'records' | 'history'> {
+  readonly outbox: Pick<Database['outbox'], 'claim' | 'markPublished'>
+}
 
 /** What every driver of the records must do, in one database; tests run one after another. */
 export function databaseContract(name: string, open: () => Promise<Opened>): void {
@@ -35,6 +42,7 @@ export function databaseContract(name: string, open: () => Promise<Opened>): voi
     }
     schemaContract(subject)
     recordsContract(subject)
+    statesContract(subject)
     listContract(subject)
     outboxContract(subject)
     processingContract(subject)

@@ -1,7 +1,7 @@
 import { newUploadId } from '../server/uploads/id.ts'
 import type { NewUpload } from '../server/uploads/ports/records.ts'
 import type { Upload } from '../server/uploads/words.ts'
-import type { Database } from './database.ts'
+import type { RecordsDatabase } from './contract.ts'
 import type { OutboxEvent } from './outbox.ts'
 
 /** A row to insert, for the tests of this folder. */
@@ -23,7 +23,7 @@ export function newTenant(): string {
 }
 
 /** An upload on its way: created, then finishing. */
-export async function finishingUpload(database: Database, fields: Partial<NewUpload> = {}): Promise<Upload> {
+export async function finishingUpload(database: RecordsDatabase, fields: Partial<NewUpload> = {}): Promise<Upload> {
   const upload = await database.records.insert(newUpload(fields), ['created'])
   const finishing = await database.records.change(
     upload.id,
@@ -35,7 +35,7 @@ export async function finishingUpload(database: Database, fields: Partial<NewUpl
 }
 
 /** Publishes everything that is unpublished and unclaimed, so that a test begins with an empty outbox. */
-export async function drain(database: Database): Promise<OutboxEvent[]> {
+export async function drain(database: RecordsDatabase): Promise<OutboxEvent[]> {
   const drained: OutboxEvent[] = []
   for (;;) {
     const events = await database.outbox.claim(500, 60_000)
@@ -46,6 +46,6 @@ export async function drain(database: Database): Promise<OutboxEvent[]> {
 }
 
 /** The events of one upload among all that drain. */
-export async function drainOf(database: Database, upload: Upload): Promise<OutboxEvent[]> {
+export async function drainOf(database: RecordsDatabase, upload: Upload): Promise<OutboxEvent[]> {
   return (await drain(database)).filter((event) => event.upload === upload.id)
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Subject } from '../contract.ts'
+import type { RecordsSubject } from '../contract.ts'
 import { newTenant, newUpload } from '../fixtures.ts'
 
-export function listContract(subject: Subject): void {
+export function listContract(subject: RecordsSubject): void {
   test('list: newest first, page after page without a gap while rows come in', async () => {
     const { records } = subject().database
     const tenant = newTenant()

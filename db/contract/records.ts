@@ -2,20 +2,20 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { newUploadId } from '../../server/uploads/id.ts'
 import { UPLOAD_STATES } from '../../server/uploads/states.ts'
-import type { Subject } from '../contract.ts'
+import type { RecordsSubject, Subject } from '../contract.ts'
 import { drain, drainOf, finishingUpload, newTenant, newUpload } from '../fixtures.ts'
 import { HISTORY_LINES } from '../history.ts'
 
 const LARGEST = Number.MAX_SAFE_INTEGER
 const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)).toString('latin1')
 
-export function recordsContract(subject: Subject): void {
+export function recordsContract(subject: RecordsSubject): void {
   insertContract(subject)
   changeContract(subject)
   readContract(subject)
 }
 
-function insertContract(subject: Subject): void {
+function insertContract(subject: RecordsSubject): void {
   test("insert: what is left out has its default, times are the statement's", async () => {
     const { records } = subject().database
     const before = Date.now()
@@ -128,7 +128,7 @@ function insertContract(subject: Subject): void {
   })
 }
 
-function changeContract(subject: Subject): void {
+function changeContract(subject: RecordsSubject): void {
   test('change: columns, states, times and events in one', async () => {
     const { database } = subject()
     const { records } = database
@@ -246,7 +246,7 @@ function changeContract(subject: Subject): void {
   })
 }
 
-function readContract(subject: Subject): void {
+function readContract(subject: RecordsSubject): void {
   test('find and generations: unknown ids are null, or left out', async () => {
     const { records } = subject().database
     const [one, other] = [await records.insert(newUpload(), ['created']), await finishingUpload(subject().database)]
@@ -308,7 +308,10 @@ function readContract(subject: Subject): void {
     await records.ping(AbortSignal.timeout(60_000))
     await assert.rejects(records.ping(AbortSignal.abort()), { code: 'records_unavailable' })
   })
+}
 
+/** The database itself guards the states, whoever writes. */
+export function statesContract(subject: Subject): void {
   test('the database takes no state that is none', async () => {
     const { driver } = subject()
     const upload = await subject().database.records.insert(newUpload(), ['created'])
