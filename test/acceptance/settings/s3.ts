@@ -1,0 +1,134 @@
+/** How the store is reached, and where in it the bytes lie. */
+import assert from 'node:assert/strict'
+import { DeleteBucketCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { FaultProxy } from '../../support/fault-proxy.ts'
+import { launchServer } from '../../support/launch.ts'
+import { freshPrefix, s3Client } from '../../support/services.ts'
+import { eventually, sampleBytes, Tus } from '../support/tus.ts'
+import { type Stage, shows } from './stage.ts'
+
+const MIB = 1024 * 1024
+
+export function s3Settings(): void {
+  shows(
+    'S3_BUCKET S3_CREATE_BUCKET S3_KEY_PREFIX S3_TAIL_PREFIX',
+    'where in the store the bytes are',
+    async (stage) => {
+      const { s3 } = stage.world
+      const client = s3Client(s3)
+      stage.later(() => client.destroy())
+      const Bucket = freshPrefix('made')
+      const missing = launchServer({ ...stage.world.env, S3_BUCKET: Bucket, PORT: '0' })
+      assert.equal(await missing.ends(), 1)
+      assert.match(missing.output(), new RegExp(`The bucket "${Bucket}" does not exist at .*S3_CREATE_BUCKET=true`))
+
+      const env = { S3_BUCKET: Bucket, S3_CREATE_BUCKET: 'true', S3_KEY_PREFIX: 'deep/objects', S3_TAIL_PREFIX: 'ends' }
+      const service = await stage.start(env)
+      stage.later(() => client.send(new DeleteBucketCommand({ Bucket })))
+      const tus = new Tus(service.url)
+      const whole = await tus.create({ length: 5, body: 'whole' })
+      const begun = await tus.createWith(10, 'begun')
+      const { Contents } = await client.send(new ListObjectsV2Command({ Bucket }))
+      const keys = (Contents ?? []).map(({ Key }) => Key ?? '').sort()
+      assert.deepEqual(
+        keys.map((key) =>
+          key
+            .replace(/\/[0-9a-f]{2}\//, '/{shard}/')
+            .split('/')
+            .slice(0, -1)
+            .join('/'),
+        ),
+        [`deep/objects/{shard}/${whole.split('/').pop()}`, `ends/{shard}/${begun.split('/').pop()}`],
+      )
+      for (const path of [whole, begun]) assert.equal((await tus.terminate(path)).status, 204)
+      const listed = async () => (await client.send(new ListObjectsV2Command({ Bucket }))).Contents?.length ?? 0
+      await eventually(async () => (await listed()) === 0, 'a terminated upload leaves nothing')
+    },
+  )
+
+  shows(
+    'S3_ENDPOINT S3_REGION S3_ACCESS_KEY_ID S3_SECRET_ACCESS_KEY S3_SESSION_TOKEN',
+    'who asks which store, and for which region',
+    async (stage) => {
+      const proxy = await recorder(stage)
+      const right = await stage.start({ S3_ENDPOINT: proxy.url })
+      assert.equal((await new Tus(right.url).post({ length: 1, body: 'x' })).status, 201)
+      const put = proxy.seen.find(({ method }) => method === 'PUT')
+      assert.ok(put?.url.startsWith(`/${stage.world.bucket}/uploads/`), 'the object went through S3_ENDPOINT')
+
+      await right.kill()
+
+      proxy.decide(() => ({ kind: 'answer', status: 403 }))
+      const env = { S3_ENDPOINT: proxy.url, S3_REGION: 'eu-north-7', S3_ACCESS_KEY_ID: 'AKIDEXAMPLE' }
+      const guest = launchServer({ ...stage.world.env, ...env, S3_SESSION_TOKEN: 'for-a-while', PORT: '0' })
+      stage.later(() => guest.kill())
+      await eventually(async () => proxy.seen.length > 0, 'the store is asked')
+      const [asked] = proxy.seen
+      assert.match(String(asked?.headers.authorization), /Credential=AKIDEXAMPLE\/\d{8}\/eu-north-7\/s3\//)
+      assert.equal(asked?.headers['x-amz-security-token'], 'for-a-while')
+      await guest.kill()
+
+      proxy.plan()
+      const stranger = launchServer({ ...stage.world.env, S3_SECRET_ACCESS_KEY: 'wrong', HOST: '127.0.0.1', PORT: '0' })
+      stage.later(() => stranger.kill())
+      const [, address = ''] = await stranger.says(/"address":"(http:[^"]+)"/)
+      const health = await (await fetch(`${address}/health`)).json()
+      assert.partialDeepStrictEqual(health, { status: 'starting', checks: { storage: { state: 'down' } } })
+    },
+  )
+
+  shows('S3_EQUAL_PARTS', 'what a file that had to be put together consists of', async (stage) => {
+    // 10 MiB were in parts when the process was killed, 7 MiB came after: they are copied as they are, or in pieces of
+    // one size (5 MiB).
+    assert.equal(await piecesOf(stage, 'false'), 2)
+    assert.equal(await piecesOf(stage, 'true'), 4)
+  })
+
+  shows('S3_FORCE_PATH_STYLE', 'the bucket in the path or in the name of the host', async (stage) => {
+    const proxy = await recorder(stage)
+    const endpoint = proxy.url.replace('127.0.0.1', 'localhost')
+    const inPath = await stage.start({ S3_ENDPOINT: endpoint, S3_FORCE_PATH_STYLE: 'true' })
+    assert.ok(proxy.seen[0]?.url.startsWith(`/${stage.world.bucket}`))
+    assert.equal(proxy.seen[0]?.headers.host, new URL(endpoint).host)
+    await inPath.kill()
+
+    proxy.decide(() => ({ kind: 'answer', status: 403 }))
+    const env = { ...stage.world.env, S3_ENDPOINT: endpoint, S3_FORCE_PATH_STYLE: 'false' }
+    const inHost = launchServer({ ...env, HOST: '127.0.0.1', PORT: '0' })
+    stage.later(() => inHost.kill())
+    const [, address = ''] = await inHost.says(/"address":"(http:[^"]+)"/)
+    const host = `${stage.world.bucket}.localhost`
+    // Not every machine knows names below localhost: then the log says which one was looked for.
+    await eventually(async () => {
+      await (await fetch(`${address}/health`)).arrayBuffer()
+      return proxy.seen.some(({ headers }) => headers.host?.startsWith(host)) || inHost.output().includes(host)
+    }, 'the bucket is in the name of the host')
+  })
+}
+
+async function recorder(stage: Stage): Promise<FaultProxy & { readonly url: string }> {
+  const proxy = new FaultProxy(stage.world.s3.endpoint)
+  const url = await proxy.listen()
+  stage.later(() => proxy.close())
+  return Object.assign(proxy, { url })
+}
+
+/** How many pieces a file of 17 MiB is put together of when another process went on with it after a kill. */
+async function piecesOf(stage: Stage, equal: string): Promise<number> {
+  const proxy = await stage.s3()
+  const env = { S3_ENDPOINT: proxy.url, S3_EQUAL_PARTS: equal, CHUNK_SIZE: '655360', HOLD_LEASE: '500ms' }
+  const [doomed, heir] = await Promise.all([stage.start(env), stage.start(env)])
+  const file = sampleBytes(17 * MIB, 'composed')
+  const [first, second] = [new Tus(doomed.url), new Tus(heir.url)]
+  const path = await first.create({ length: file.length })
+  const wire = await first.stalled(path, 0, file.length, file.subarray(0, 11 * MIB))
+  await eventually(async () => (await first.offset(path)) === 11 * MIB, 'two parts and a tail are stored')
+  await doomed.kill()
+  wire.socket.destroy()
+  assert.equal(await second.offset(path), 11 * MIB)
+  assert.equal((await second.patch(path, 11 * MIB, file.subarray(11 * MIB))).status, 204)
+  await second.contentIs(path, file)
+  const [copy] = proxy.of('UploadPartCopy')
+  assert.ok(copy, 'it was put together by copies inside the store')
+  return proxy.of('UploadPartCopy', 'UploadPart').filter((call) => call.multipartId === copy.multipartId).length
+}
