@@ -2,6 +2,10 @@
  * The process entry: configuration, service, signals; nothing else. `--embedded` (npm start) fills in the embedded
  * defaults; without it (npm run server) the environment says everything.
  */
+import cluster from 'node:cluster'
+import { linkToPrimary } from './cluster/link.ts'
+import { Primary } from './cluster/primary.ts'
+import type { Config } from './config/config.ts'
 import { ConfigError, loadConfig } from './config/load.ts'
 import { DataLocked } from './data-lock.ts'
 import { createLog, type Log } from './observability/log.ts'
@@ -15,13 +19,23 @@ function refuse(message: string): never {
   process.exit(1)
 }
 
-function endOnSignals(service: () => Service | null, log: Log): void {
+/** What a signal ends: the service, or the primary of several. */
+interface Stoppable {
+  stop(reason: string): Promise<void>
+  /** At a second signal. */
+  kill?(): void
+}
+
+function endOnSignals(service: () => Stoppable | null, log: Log): void {
   let stopping = false
   const end = (reason: string, code: number) => {
     // A second signal does not wait.
-    if (stopping) process.exit(code === 0 ? 130 : code)
-    stopping = true
     const running = service()
+    if (stopping) {
+      running?.kill?.()
+      process.exit(code === 0 ? 130 : code)
+    }
+    stopping = true
     if (!running) process.exit(code)
     running.stop(reason).then(
       () => process.exit(code),
@@ -39,25 +53,54 @@ function endOnSignals(service: () => Service | null, log: Log): void {
   })
 }
 
-async function main(): Promise<void> {
-  const config = loadConfig(process.env, { embedded })
-  const log = createLog({ level: config.log.level })
+/** WORKERS > 1: this process only keeps the others. */
+function startPrimary(count: number, log: Log): void {
+  const primary = new Primary(count, log)
+  endOnSignals(
+    () => ({
+      async stop(reason) {
+        log.stopping(reason)
+        await primary.stop()
+      },
+      kill: () => primary.kill(),
+    }),
+    log,
+  )
+  primary.start((message) => {
+    primary.kill()
+    refuse(message)
+  })
+}
+
+async function start(config: Config, log: Log): Promise<void> {
+  const link = linkToPrimary()
   let service: Service | null = null
   endOnSignals(() => service, log)
   const onFatal = (error: unknown) => {
     log.fatal(error)
-    const end = () => refuse(error instanceof Error ? error.message : String(error))
+    const message = error instanceof Error ? error.message : String(error)
+    link?.fatal(message)
+    const end = () => refuse(message)
     if (service) service.stop('cannot go on').finally(end)
     else end()
   }
-  service = await startService(config, log, onFatal)
-  if (config.embedded) {
-    const { storage, coordination, database, queue, dataDir } = config
-    process.stdout.write(
-      `\nUpload page:  ${service.address}/\ntus endpoint: ${service.address}/api/v1/uploads\n` +
-        `Drivers:      storage ${storage.driver}, coordination ${coordination.driver}, database ${database.driver}, queue ${queue.driver}; data in ${dataDir}\n\n`,
-    )
-  }
+  service = await startService(config, log, onFatal, link)
+  if (config.embedded) greet(config, service.address)
+}
+
+function greet({ storage, coordination, database, queue, dataDir }: Config, address: string): void {
+  process.stdout.write(
+    `\nUpload page:  ${address}/\ntus endpoint: ${address}/api/v1/uploads\n` +
+      `Drivers:      storage ${storage.driver}, coordination ${coordination.driver}, database ${database.driver}, queue ${queue.driver}; data in ${dataDir}\n\n`,
+  )
+}
+
+async function main(): Promise<void> {
+  const config = loadConfig(process.env, { embedded })
+  const log = createLog({ level: config.log.level })
+  const { workers } = config.server
+  if (workers > 1 && cluster.isPrimary) startPrimary(workers, log)
+  else await start(config, log)
 }
 
 main().catch((error: unknown) => {

@@ -5,6 +5,7 @@ import { type LoadedHooks, loadHooks, noHooks } from '../hooks/load.ts'
 import { createRelay } from '../hooks/relay.ts'
 import { createAuthenticator } from './auth/authenticator.ts'
 import { repeat } from './background-work.ts'
+import type { Link } from './cluster/link.ts'
 import type { Config } from './config/config.ts'
 import { lockData } from './data-lock.ts'
 import { lockedDir, openCoordination, openQueue, openRecords, openStore } from './drivers.ts'
@@ -17,7 +18,7 @@ import { createHttpServer } from './http/server.ts'
 import { createHealth } from './observability/health.ts'
 import type { Drivers, Log } from './observability/log.ts'
 import { watchMemory } from './observability/memory-watch.ts'
-import { createMetrics, type Metrics } from './observability/metrics.ts'
+import { createMetrics, EXPOSITION_TYPE, type Exposition, type Metrics } from './observability/metrics.ts'
 import { observedHttpLog } from './observability/observed-http.ts'
 import { observedStore } from './observability/observed-store.ts'
 import { type Phase, shutDown } from './shutdown.ts'
@@ -38,7 +39,12 @@ export interface Service {
  * S3 may be away: the process listens, says `starting` where it is asked, and becomes whole when they come.
  * `onFatal`: what cannot be waited for (a bucket that does not exist, a Redis that evicts holds, a schema that is behind).
  */
-export async function startService(config: Config, log: Log, onFatal: (error: unknown) => void): Promise<Service> {
+export async function startService(
+  config: Config,
+  log: Log,
+  onFatal: (error: unknown) => void,
+  link: Link | null = null,
+): Promise<Service> {
   const drivers = driversOf(config)
   for (const warning of config.warnings) log.configWarning(warning)
   log.starting({ environment: config.environment, embedded: config.embedded, drivers })
@@ -51,7 +57,7 @@ export async function startService(config: Config, log: Log, onFatal: (error: un
     await shutDown(phases, config.server.shutdownTimeoutMs, log)
   }
   try {
-    const address = await assemble(config, log, drivers, phases, onFatal)
+    const address = await assemble(config, log, drivers, phases, onFatal, link)
     return { address, stop }
   } catch (error) {
     await stop('the start failed')
@@ -66,9 +72,14 @@ async function assemble(
   drivers: Drivers,
   phases: Phase[],
   onFatal: (error: unknown) => void,
+  link: Link | null,
 ): Promise<string> {
   const before = (name: string, run: () => Promise<unknown>) => phases.unshift({ name, run })
-  const metrics = createMetrics({ memoryLimitBytes: config.memory.limitBytes })
+  const metrics = createMetrics({
+    memoryLimitBytes: config.memory.limitBytes,
+    ...(link ? { onCount: link.counted } : {}),
+  })
+  link?.measureWith(metrics.snapshot)
   const database = await openRecords(config)
   before('database', () => database.close())
   const hooks = await hooksOf(config, log, database)
@@ -124,7 +135,7 @@ async function assemble(
     tus,
     authenticate: (req) => authenticator.authenticate(req.headers.authorization),
     log: observedHttpLog(log.http, metrics),
-    metrics: metrics.http,
+    metrics: link ? { ...metrics.http, expose: () => wholeInstance(link) } : metrics.http,
     health,
     pages: createPages({ ...config.uploads, ...config.server, authMode: config.auth.mode }),
     settings: {
@@ -189,6 +200,11 @@ async function assemble(
       },
     }
   }
+}
+
+/** What all processes of this instance measured. */
+async function wholeInstance(link: Link): Promise<Exposition> {
+  return { contentType: EXPOSITION_TYPE, body: await link.scrape() }
 }
 
 /** The lifecycle hooks of HOOKS_MODULE; a module that is wrong stops the start. */

@@ -20,6 +20,8 @@ export interface ServerConfig {
   /** Node's `maxHeaderSize`. */
   readonly maxHeaderBytes: number
   readonly shutdownTimeoutMs: number
+  /** Processes of this instance. */
+  readonly workers: number
 }
 
 export interface UploadsConfig {

@@ -3,6 +3,7 @@
  * the value, or a {@link Refusal} that says what would be right.
  */
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 
 /** Why a text is no value of its kind, as the end of a sentence: "give a whole number from 1 to 65535". */
 export class Refusal {
@@ -33,6 +34,22 @@ export function integer({ min, max }: Bounds): Kind<number> {
       const value = Number(text)
       const right = /^\d{1,16}$/.test(text) && Number.isSafeInteger(value) && value >= min && value <= max
       return right ? value : new Refusal(`give a whole number from ${min} to ${max}, digits only`)
+    },
+    write: String,
+  }
+}
+
+const MAX_WORKERS = 128
+
+/** A number of processes, or `auto`: as many as there are cores to run on. */
+export function workers(): Kind<number> {
+  const numbers = integer({ min: 1, max: MAX_WORKERS })
+  return {
+    name: 'integer \\| `auto`',
+    read(text) {
+      if (text === 'auto') return Math.min(availableParallelism(), MAX_WORKERS)
+      const value = numbers.read(text)
+      return value instanceof Refusal ? new Refusal(`give auto, or a whole number from 1 to ${MAX_WORKERS}`) : value
     },
     write: String,
   }

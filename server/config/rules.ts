@@ -47,6 +47,10 @@ const drivers: Rule = (values, { faults, warnings }) => {
     ...(values.get('COORDINATION') === 'memory' ? ['COORDINATION=memory'] : []),
     ...(values.get('DATABASE') === 'pglite' ? ['DATABASE=pglite'] : []),
   ]
+  const single = [...alone, ...(values.get('QUEUE') === 'memory' ? ['QUEUE=memory'] : [])]
+  if (values.get('WORKERS') > 1 && single.length > 0) {
+    faults.push(`WORKERS is ${values.get('WORKERS')}, but ${single.join(' and ')} allows one process: give WORKERS=1`)
+  }
   if (production && alone.length > 0) {
     warnings.push(`${alone.join(' and ')} allows one process: a second one would not see its uploads`)
   }

@@ -14,6 +14,7 @@ import {
   oneOf,
   origins,
   text,
+  workers,
 } from './kinds.ts'
 import { postgresUrl, redisUrl } from './urls.ts'
 
@@ -158,6 +159,12 @@ export const SETTINGS = {
     32_768,
     'Longest header section of a request; more is answered 431.',
     { unit: 'bytes' },
+  ),
+  WORKERS: setting(
+    'server',
+    workers(),
+    1,
+    'Processes of this instance that share the port; `auto` is one a core. Everything counted "a process" multiplies. More than 1 needs COORDINATION=redis, DATABASE=postgres and QUEUE=redis.',
   ),
   SHUTDOWN_TIMEOUT: setting(
     'server',

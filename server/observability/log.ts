@@ -49,6 +49,8 @@ export interface Log {
   memoryHigh(fields: { readonly residentBytes: number; readonly limitBytes: number }): void
   /** Something failed that no request waits for. */
   background(work: string, error: unknown): void
+  /** One of WORKERS ended without being told to; another takes its place. */
+  workerExited(fields: { readonly pid: number; readonly code: number | null; readonly signal: string | null }): void
   stopping(reason: string): void
   /** One phase of the stop; `error` when it failed or ran out of time. */
   stopPhase(phase: string, durationMs: number, error?: unknown): void
@@ -87,6 +89,8 @@ export function createLog(options: LoggerOptions): Log {
     },
     memoryHigh: (fields) => logger.warn({ event: 'memory.high', ...fields }, 'memory nears its limit'),
     background: (work, error) => logger.error({ event: 'background.failed', work, err: error }, `${work} failed`),
+    workerExited: (fields) =>
+      logger.error({ event: 'process.worker_exited', ...fields }, 'a worker ended; it is replaced'),
     stopping: (reason) => logger.info({ event: 'process.stopping', reason }, `stopping: ${reason}`),
     stopPhase(phase, durationMs, error) {
       const fields = { event: 'process.stop_phase', phase, durationMs: rounded(durationMs) }

@@ -4,6 +4,7 @@
  */
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { EngineEvents } from '../uploads/api.ts'
+import type { CountStep, Snapshot } from './aggregate.ts'
 import { FailureRate } from './failure-rate.ts'
 import type { STORE_OPERATIONS, STORE_OUTCOMES } from './metric-table.ts'
 import { cappedNames, createInstruments, type Instruments } from './registry.ts'
@@ -37,6 +38,8 @@ export interface Sources {
 export interface MetricsOptions {
   /** MEMORY_LIMIT_MB in bytes. */
   readonly memoryLimitBytes: number
+  /** Told of each step of a counter, for an instance of several processes. */
+  readonly onCount?: (step: CountStep) => void
   /** CPU, event loop, heap and garbage collection of Node too. Default true. */
   readonly nodeMetrics?: boolean
   /** Monotonic, milliseconds; for tests. */
@@ -79,25 +82,34 @@ export interface Metrics {
   }
   /** Who is asked for the gauges; later calls add to earlier ones. */
   watch(sources: Sources): void
+  /** All that this process measured, for {@link Ledger}. */
+  snapshot(): Promise<Snapshot>
   /** The text that Prometheus reads. */
   render(): Promise<string>
 }
+
+/** The media type of what {@link Metrics.render} gives. */
+export const EXPOSITION_TYPE = Registry.PROMETHEUS_CONTENT_TYPE
 
 const FAILURE_WINDOW_MS = 5 * 60_000
 
 /** One a process; nothing is registered globally. */
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry()
-  const instruments = createInstruments(registry)
+  const instruments = createInstruments(registry, options.onCount)
   if (options.nodeMetrics ?? true) collectDefaultMetrics({ register: registry })
   const rate = new FailureRate(FAILURE_WINDOW_MS, options.now ?? (() => performance.now()))
   const residentBytes = options.residentBytes ?? (() => process.memoryUsage.rss())
   let sources: Sources = {}
 
-  async function render(): Promise<string> {
+  function read(): void {
     readSources(instruments, sources)
     instruments.gauge('upload_failure_rate').set(rate.value())
     instruments.gauge('memory_usage_percent').set((100 * residentBytes()) / options.memoryLimitBytes)
+  }
+
+  async function render(): Promise<string> {
+    read()
     return registry.metrics()
   }
 
@@ -112,6 +124,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     consumer: consumerMetrics(instruments),
     watch(more) {
       sources = { ...sources, ...more }
+    },
+    async snapshot() {
+      read()
+      return registry.getMetricsAsJSON()
     },
     render,
   }

@@ -1,5 +1,6 @@
 /** prom-client metrics made from rows of the table. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { CountStep } from './aggregate.ts'
 import { MAX_NAMES, METRICS, type MetricName, type MetricRow } from './metric-table.ts'
 
 type Named<Kind extends MetricRow['kind']> = {
@@ -13,7 +14,7 @@ export interface Instruments {
   histogram(name: Named<'histogram'>): Histogram
 }
 
-export function createInstruments(registry: Registry): Instruments {
+export function createInstruments(registry: Registry, onCount?: (step: CountStep) => void): Instruments {
   const made = {
     counter: new Map<string, Counter>(),
     gauge: new Map<string, Gauge>(),
@@ -27,7 +28,7 @@ export function createInstruments(registry: Registry): Instruments {
       registers: [registry],
       aggregator: row.over ?? 'sum',
     }
-    if (row.kind === 'counter') made.counter.set(name, startedAtZero(new Counter(base), row))
+    if (row.kind === 'counter') made.counter.set(name, startedAtZero(told(new Counter(base), name, onCount), row))
     if (row.kind === 'gauge') made.gauge.set(name, new Gauge(base))
     if (row.kind === 'histogram')
       made.histogram.set(name, new Histogram({ ...base, buckets: [...(row.buckets ?? [])] }))
@@ -37,6 +38,19 @@ export function createInstruments(registry: Registry): Instruments {
     gauge: (name) => found(made.gauge, name),
     histogram: (name) => found(made.histogram, name),
   }
+}
+
+/** `counter`, whose steps are told as they happen. */
+function told(counter: Counter, name: string, onCount: ((step: CountStep) => void) | undefined): Counter {
+  if (!onCount) return counter
+  const inc = counter.inc.bind(counter)
+  return Object.assign(counter, {
+    inc(first: number | CountStep['labels'] = {}, second = 1): void {
+      const [labels, by] = typeof first === 'number' ? [{}, first] : [first, second]
+      inc({ ...labels }, by)
+      onCount({ name, labels, by })
+    },
+  })
 }
 
 function found<T>(made: ReadonlyMap<string, T>, name: string): T {

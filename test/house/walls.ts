@@ -15,6 +15,7 @@ const WORDS = ['errors', 'states', 'id', 'keys', 'crc32'].map((name) => `server/
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'server/*': ['*'],
   'server/config/': [],
+  'server/cluster/': ['server/observability/'],
   'server/errors/': WORDS,
   'server/http/': ['server/uploads/', 'server/auth/', 'server/observability/', 'server/errors/'],
   'server/tus/': ['server/uploads/', 'server/errors/'],
