@@ -1,6 +1,8 @@
 /**
  * What the engine offers: the dozen calls that both wire dialects and the REST API make. A rule is written behind
- * these and nowhere else. Every failure is an UploadError whose code server/errors/table.ts turns into an answer.
+ * these and nowhere else; who may call what stands in policy.ts: `not_found` for an upload that the caller may not know
+ * of, `forbidden` for what the caller's roles do not allow. Every failure is an UploadError whose code
+ * server/errors/table.ts turns into an answer.
  */
 import type { Readable } from 'node:stream'
 import type { ByteRange } from './ports/byte-store.ts'
@@ -20,6 +22,11 @@ export interface Incoming {
 export interface CreateRequest extends Incoming {
   /** null: deferred. */
   readonly length: number | null
+  /**
+   * With `length: null` and a body: the length is what the body turns out to have (one file of a form). The upload is
+   * finished when this resolves; a body that breaks, stalls or is too long leaves nothing behind.
+   */
+  readonly completesAtEnd?: boolean
   /** `Upload-Metadata` as sent (latin1 string of its bytes); null or '' : none. */
   readonly metadataRaw: string | null
   /** The media type and file name the client gave by other means than metadata (REST, IETF), if any. */
@@ -75,9 +82,9 @@ export interface Engine {
   inspect(principal: Principal, id: UploadId): Promise<Standing>
   /** Ends an upload in any state and removes its bytes. Throws: not_found, upload_gone, upload_busy, refused_by_hook, *_unavailable. */
   terminate(principal: Principal, id: UploadId): Promise<void>
-  /** The record alone, no hold taken. Throws: not_found, records_unavailable. */
+  /** The record alone, no hold taken. Throws: not_found, forbidden, records_unavailable. */
   record(principal: Principal, id: UploadId): Promise<Upload>
-  /** The caller's uploads. */
+  /** The caller's uploads; those of the whole tenant, or of one `owner`, for operators and admins. Throws: forbidden, query_invalid. */
   list(principal: Principal, query: Omit<ListQuery, 'tenant'>): Promise<Page>
   /** A finished upload's bytes. Throws: not_found, upload_gone, upload_not_finished. */
   download(principal: Principal, id: UploadId): Promise<Download>

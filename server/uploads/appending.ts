@@ -1,7 +1,7 @@
 import type { AppendRequest, Incoming, Standing } from './api.ts'
 import { type AppendEnd, Appender } from './appender.ts'
 import type { Context } from './context.ts'
-import { expiryFromNow, note, ownRow, refuseGone, refuseWhenStopping } from './context.ts'
+import { allowedRow, expiryFromNow, note, refuseGone, refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'
 import { finishUpload } from './finish.ts'
 import { Intake } from './intake.ts'
@@ -22,7 +22,7 @@ export async function append(
 ): Promise<Standing> {
   refuseWhenStopping(context)
   const rowSeenAt = Date.now()
-  const row = await ownRow(context, principal, id)
+  const row = await allowedRow(context, principal, id, 'append')
   refuseGone(row)
   if (isFinished(row.state)) return appendToFinished(row, request)
   const finishing = context.finishes.join(id)
@@ -34,7 +34,7 @@ export async function append(
   try {
     checkDeclared(context, open.row, request)
     checkAgainst(context, open.row, open.offset, request)
-    await declareLength(open, request)
+    await declareLength(open, request.declaredLength)
   } catch (error) {
     await open.close()
     throw error
@@ -55,7 +55,7 @@ async function openAgain(
     const open = await openUpload(context, row, rowSeenAt, context.settings.holdWaitMs)
     if (open) return open
     rowSeenAt = Date.now()
-    row = await ownRow(context, principal, row.id)
+    row = await allowedRow(context, principal, row.id, 'append')
     refuseGone(row)
     if (isFinished(row.state)) {
       throw new UploadError('offset_mismatch', `Upload ${row.id} was finished by another request.`, {
@@ -68,16 +68,16 @@ async function openAgain(
 
 /**
  * Reads the body into an upload that is open, and finishes it when it is complete. Lets the hold go in every case.
- * `gathered`: an intake that has bytes of this body already.
+ * `gathered`: an intake that has bytes of this body already, and whether the end of the body is the end of the file.
  */
 export async function takeBody(
   context: Context,
   open: OpenUpload,
   request: Incoming,
-  gathered: Intake | null = null,
+  gathered: { readonly intake: Intake; readonly completesAtEnd: boolean } | null = null,
 ): Promise<Standing> {
   const before = open.offset
-  let intake = gathered
+  let intake = gathered?.intake ?? null
   let handedOver = false
   try {
     if (!intake && request.body && request.bodyLength !== 0) {
@@ -86,6 +86,7 @@ export async function takeBody(
       intake.start()
     }
     const { end, whole } = intake ? await drink(context, open, intake) : { end: 'ended' as const, whole: null }
+    if (gathered?.completesAtEnd && end === 'ended') await declareLength(open, open.offset)
     if (whole || (open.row.length !== null && open.offset === open.row.length)) {
       handedOver = true
       const finish = finishUpload(context, open, whole?.bytes ?? null).finally(() => whole?.release(false))
@@ -214,7 +215,7 @@ export function refuseTooLarge(context: Context, bytes: number): void {
 }
 
 /** A deferred length becomes known. The generation is raised, so that nobody goes on with a row that lacks it. */
-async function declareLength(open: OpenUpload, { declaredLength }: AppendRequest): Promise<void> {
+async function declareLength(open: OpenUpload, declaredLength: number | undefined): Promise<void> {
   if (declaredLength === undefined || open.row.length !== null) return
   await open.change({ length: declaredLength }, { raise: true })
   if (open.saved) await open.save({})

@@ -4,6 +4,7 @@ import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Finishes } from './finishes.ts'
 import type { OpenUpload } from './open-upload.ts'
+import { type Action, requireAccess } from './policy.ts'
 import type { HistoryEntry } from './ports/records.ts'
 import { isGone, isUnfinished } from './states.ts'
 import type { Principal, Upload, UploadId } from './words.ts'
@@ -23,12 +24,16 @@ export function refuseWhenStopping(context: Context): void {
   }
 }
 
-/** The row of the caller's own upload. Somebody else's does not exist for the caller. Throws not_found. */
-export async function ownRow(context: Context, principal: Principal, id: UploadId): Promise<Upload> {
+/** The row of an upload that the caller may do this to (policy.ts). Throws not_found, forbidden. */
+export async function allowedRow(
+  context: Context,
+  principal: Principal,
+  id: UploadId,
+  action: Action,
+): Promise<Upload> {
   const row = await context.records.find(id)
-  if (!row || row.tenant !== principal.tenant || row.owner !== principal.subject) {
-    throw new UploadError('not_found', `There is no upload ${id}.`)
-  }
+  if (!row) throw new UploadError('not_found', `There is no upload ${id}.`)
+  requireAccess(principal, action, row)
   return row
 }
 

@@ -9,12 +9,16 @@ import { newObjectKey } from './keys.ts'
 import { parseMetadata } from './metadata.ts'
 import { newRow, rowToBe } from './new-row.ts'
 import { openUpload } from './opening.ts'
+import { requireRole } from './policy.ts'
 import type { NewUpload } from './ports/records.ts'
+import { isUnfinished } from './states.ts'
+import { endUnfinished } from './terminating.ts'
 import type { Bytes, Principal } from './words.ts'
 
 /** {@link Engine.create} */
 export async function create(context: Context, principal: Principal, request: CreateRequest): Promise<Standing> {
   refuseWhenStopping(context)
+  requireRole(principal, 'create')
   if (request.length !== null) refuseTooLarge(context, request.length)
   if (request.bodyLength !== null && request.bodyLength > (request.length ?? context.settings.maxBytes)) {
     throw new UploadError(
@@ -55,6 +59,7 @@ async function createWhole(context: Context, draft: NewUpload, bytes: Bytes): Pr
   await gate.run(() => store.putObject(key, { body: bytes, crc32 }, type), true)
   const row: NewUpload = {
     ...draft,
+    length: bytes.length,
     objectKey: key,
     bucket: store.bucket,
     crc32,
@@ -77,15 +82,18 @@ async function createWhole(context: Context, draft: NewUpload, bytes: Bytes): Pr
 
 /** Bytes come along. As long as they may turn out to be the whole file, nothing is written before they are all here. */
 async function createWithBody(context: Context, draft: NewUpload, request: CreateRequest): Promise<Standing> {
-  const length = draft.length
+  const { length, partBytes } = draft
+  const atEnd = request.completesAtEnd === true && length === null
   const intake = newIntake(context, request, length ?? context.settings.maxBytes)
   request.beforeBody?.()
   intake.start()
   try {
-    if (length !== null && length <= draft.partBytes && (await gatherAll(context, intake))) {
+    const mayBeWhole = atEnd || (length !== null && length <= partBytes)
+    if (mayBeWhole && (await gatherAll(context, intake, atEnd ? partBytes : Number.POSITIVE_INFINITY))) {
+      if (atEnd) refuseBroken(intake.end)
       if (intake.end === 'overrun') throw new UploadError('body_exceeds_length', 'The body goes past Upload-Length.')
-      if (intake.bytes === length) {
-        const whole = intake.take(length)
+      if (atEnd || intake.bytes === length) {
+        const whole = intake.take(intake.bytes)
         try {
           return await createWhole(context, draft, whole.bytes)
         } finally {
@@ -97,20 +105,60 @@ async function createWithBody(context: Context, draft: NewUpload, request: Creat
     intake.stop()
     throw error
   }
-  return createThenAppend(context, draft, request, intake)
+  return atEnd ? createUntilEnd(context, draft, request, intake) : createThenAppend(context, draft, request, intake)
 }
 
-/** True once the body has ended; false when it is too old, or memory too short, to keep waiting in memory. */
-async function gatherAll(context: Context, intake: Intake): Promise<boolean> {
+/** True once the body has ended; false when it is longer than `most`, too old, or memory too short, to keep waiting. */
+async function gatherAll(context: Context, intake: Intake, most: number): Promise<boolean> {
   const { flushAfterMs } = context.settings
   const timer = setTimeout(() => intake.requestFlush(), flushAfterMs)
   try {
-    intake.resume(Number.POSITIVE_INFINITY)
-    while (intake.end === 'open' && !intake.flushAsked && !context.stopping()) await intake.wait()
+    intake.resume(most)
+    while (intake.end === 'open' && intake.bytes < most && !intake.flushAsked && !context.stopping()) {
+      await intake.wait()
+    }
     return intake.end !== 'open'
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** A body whose end is the end of the file has to end as it should. */
+function refuseBroken(end: Intake['end']): void {
+  if (end === 'cut')
+    throw new UploadError('body_cut', 'The connection broke in the middle of the file; nothing of it is kept.')
+  if (end === 'stalled')
+    throw new UploadError('body_stalled', 'No byte came within the idle timeout; nothing of the file is kept.')
+  if (end === 'overrun') throw new UploadError('upload_too_large', 'The file is longer than one upload may be.')
+}
+
+/** A file of unknown length that is too long to wait for: like any append, and what fails is removed again. */
+async function createUntilEnd(
+  context: Context,
+  draft: NewUpload,
+  request: CreateRequest,
+  intake: Intake,
+): Promise<Standing> {
+  try {
+    return await createThenAppend(context, draft, request, intake)
+  } catch (error) {
+    // The finish goes on by itself: the file will be there, and the error says where.
+    if (!(error instanceof UploadError) || error.code === 'finish_pending') throw error
+    const removing = discard(context, draft)
+    context.background.keep(removing)
+    await removing.catch(() => {})
+    const { location_id: _gone, offset: _nothing, ...facts } = error.facts
+    const code = error.code === 'body_exceeds_length' ? 'upload_too_large' : error.code
+    throw new UploadError(code, error.message, { cause: error, facts })
+  }
+}
+
+/** What cannot be removed now (something is away) expires with its upload. */
+async function discard(context: Context, draft: NewUpload): Promise<void> {
+  const row = await context.records.find(draft.id)
+  if (!row || !isUnfinished(row.state)) return
+  const ended = await endUnfinished(context, row, Date.now(), 'terminated', context.settings.holdWaitMs)
+  if (ended) context.events.terminated(ended)
 }
 
 /** The row first, then the body like any append. What fails from here on leaves an upload that the client can resume. */
@@ -131,7 +179,7 @@ async function createThenAppend(
   try {
     const open = await openUpload(context, upload, Date.now(), context.settings.holdWaitMs)
     if (!open) throw new UploadError('upload_busy', `Upload ${upload.id} is contended.`)
-    return await takeBody(context, open, request, intake)
+    return await takeBody(context, open, request, { intake, completesAtEnd: request.completesAtEnd === true })
   } catch (error) {
     if (!(error instanceof UploadError)) throw error
     throw new UploadError(error.code, error.message, {

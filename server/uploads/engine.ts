@@ -1,20 +1,22 @@
 import type { Engine, EngineEvents, Gatekeeper } from './api.ts'
 import { append } from './appending.ts'
 import { BlockPool } from './block-pool.ts'
-import { type Context, ownRow } from './context.ts'
+import { allowedRow, type Context } from './context.ts'
 import { create } from './creating.ts'
 import { Background, type EngineSettings } from './deps.ts'
 import { Finishes } from './finishes.ts'
 import { HoldKeeper } from './hold-keeper.ts'
 import { inspect } from './inspecting.ts'
 import { Memory } from './memory.ts'
+import { listedOwner } from './policy.ts'
 import type { ByteStore } from './ports/byte-store.ts'
 import type { Coordination } from './ports/coordination.ts'
-import type { Records } from './ports/records.ts'
+import type { ListQuery, Records } from './ports/records.ts'
 import { download } from './reading.ts'
 import { sweep } from './sweeping.ts'
 import { TailCache } from './tail-cache.ts'
 import { terminate } from './terminating.ts'
+import type { Principal } from './words.ts'
 import { WriteGate } from './write-gate.ts'
 
 export type { EngineSettings } from './deps.ts'
@@ -87,8 +89,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
     append: (principal, id, request) => awaited(append(context, principal, id, request)),
     inspect: (principal, id) => awaited(inspect(context, principal, id)),
     terminate: (principal, id) => awaited(terminate(context, principal, id)),
-    record: (principal, id) => ownRow(context, principal, id),
-    list: (principal, query) => records.list({ ...query, tenant: principal.tenant, owner: principal.subject }),
+    record: (principal, id) => allowedRow(context, principal, id, 'record'),
+    list: async (principal, query) => records.list(scoped(principal, query)),
     download: (principal, id) => download(context, principal, id),
     sweep: () => awaited(sweep(context)),
     gauges: () => ({
@@ -108,4 +110,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
       holds.stop()
     },
   }
+}
+
+/** The list that the caller may see of what was asked for. Throws forbidden. */
+function scoped(principal: Principal, { owner, ...query }: Omit<ListQuery, 'tenant'>): ListQuery {
+  const listed = listedOwner(principal, owner)
+  return { ...query, tenant: principal.tenant, ...(listed === undefined ? {} : { owner: listed }) }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Standing } from './api.ts'
 import type { Context } from './context.ts'
-import { ownRow, refuseGone } from './context.ts'
+import { allowedRow, refuseGone } from './context.ts'
 import { driveFinish } from './driving.ts'
 import { hasCode, UploadError } from './errors.ts'
 import { openUpload } from './opening.ts'
@@ -18,20 +18,22 @@ export async function inspect(context: Context, principal: Principal, id: Upload
   const { finishWaitMs, holdWaitMs } = context.settings
   for (;;) {
     const rowSeenAt = Date.now()
-    const row = await patiently(context, startedAt, () => ownRow(context, principal, id))
+    const row = await patiently(context, startedAt, () => allowedRow(context, principal, id, 'inspect'))
     refuseGone(row)
     if (isFinished(row.state)) return { upload: row, offset: row.length ?? 0 }
     const waited = Date.now() - startedAt
     if (waited > (row.state === 'finishing' ? finishWaitMs : holdWaitMs)) throw busy(row)
-    const offset = await patiently(context, startedAt, () => offsetOf(context, row, rowSeenAt))
+    const left = Math.max(0, finishWaitMs - waited)
+    const offset = await patiently(context, startedAt, () => offsetOf(context, row, rowSeenAt, left))
     if (offset !== null && offset !== row.length) return { upload: row, offset }
   }
 }
 
 /** The durable offset of an unfinished upload; null: it changed, or was finished: look at the row again. */
-async function offsetOf(context: Context, row: Upload, rowSeenAt: number): Promise<number | null> {
+async function offsetOf(context: Context, row: Upload, rowSeenAt: number, left: number): Promise<number | null> {
   if (await context.finishes.join(row.id)) return null
-  if (row.state === 'finishing') return driveFinish(context, row, rowSeenAt, context.settings.holdWaitMs)
+  if (row.state === 'finishing')
+    return driveFinish(context, row, rowSeenAt, Math.min(left, context.settings.holdWaitMs))
   const seen = await context.coordination.peek(row.id)
   switch (seen.kind) {
     case 'free':

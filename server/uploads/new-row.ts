@@ -13,7 +13,7 @@ export function newRow(context: Context, principal: Principal, request: CreateRe
     tenant: principal.tenant,
     owner: principal.subject,
     length: request.length,
-    lengthDeferred: request.length === null,
+    lengthDeferred: request.length === null && request.completesAtEnd !== true,
     partBytes: context.settings.partBytes,
     generation: 1,
     metadataRaw: request.metadataRaw === '' ? null : request.metadataRaw,

@@ -1,13 +1,13 @@
 import type { Download } from './api.ts'
 import type { Context } from './context.ts'
-import { ownRow, refuseGone } from './context.ts'
+import { allowedRow, refuseGone } from './context.ts'
 import { UploadError } from './errors.ts'
 import { isFinished } from './states.ts'
 import type { Principal, UploadId } from './words.ts'
 
 /** {@link Engine.download}: no hold; what is finished never changes. */
 export async function download(context: Context, principal: Principal, id: UploadId): Promise<Download> {
-  const row = await ownRow(context, principal, id)
+  const row = await allowedRow(context, principal, id, 'download')
   refuseGone(row)
   const { objectKey, length } = row
   if (!isFinished(row.state) || objectKey === null || length === null) {

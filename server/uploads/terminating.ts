@@ -1,5 +1,5 @@
 import type { Context } from './context.ts'
-import { ownRow, refuseGone, refuseWhenStopping } from './context.ts'
+import { allowedRow, refuseGone, refuseWhenStopping } from './context.ts'
 import { hasCode, UploadError } from './errors.ts'
 import { removeBytes } from './finish.ts'
 import { isFinished, statesBefore } from './states.ts'
@@ -9,7 +9,7 @@ import type { Principal, Upload, UploadId } from './words.ts'
 export async function terminate(context: Context, principal: Principal, id: UploadId): Promise<void> {
   refuseWhenStopping(context)
   const rowSeenAt = Date.now()
-  const row = await ownRow(context, principal, id)
+  const row = await allowedRow(context, principal, id, 'terminate')
   refuseGone(row)
   await context.gatekeeper.preTerminate(principal, row)
   const ended = isFinished(row.state)
