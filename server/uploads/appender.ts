@@ -82,15 +82,19 @@ export class Appender {
       hold.assert()
       if (this.#failure) throw this.#failure
       const need = this.#untilFull()
-      this.#intake.resume(need)
-      await this.#intake.wait()
+      // What is asked for comes before reading on: a body that flows fast must not keep anybody waiting.
       if (this.#intake.bytes >= need) await this.#sendPart(need)
       else if (this.#intake.end !== 'open') return this.#intake.end
       else if (hold.wanted) return 'wanted'
       else if (this.#stopped) return 'stopped'
-      else if (hold.inspectors.size > 0 && (await this.#inspected())) return 'wanted'
-      else if (this.#aged) await this.#flush('age')
+      else if (hold.inspectors.size > 0) {
+        if (await this.#inspected()) return 'wanted'
+      } else if (this.#aged) await this.#flush('age')
       else if (this.#intake.flushAsked) await this.#flush('memory')
+      else {
+        this.#intake.resume(need)
+        await this.#intake.wait()
+      }
     }
   }
 
