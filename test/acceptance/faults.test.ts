@@ -6,6 +6,7 @@ import { BACKENDS, type Backend, productionBackend, type Service, storeNamed } f
 import { gateTo } from './support/gate.ts'
 import { cameThrough, resume } from './support/outcome.ts'
 import { eventually, patchHeaders, sampleBytes } from './support/tus.ts'
+import { embeddedEvents } from './support/views.ts'
 import { Wire } from './support/wire.ts'
 
 const MIB = 1024 * 1024
@@ -78,6 +79,19 @@ for (const { name, open } of BACKENDS) {
       await resume(next, path, BYTES)
       await cameThrough(backend, next, path, BYTES)
       assert.equal(await next.stop(), 0)
+    })
+
+    // In production the outbox was read while the service ran.
+    if (name !== 'embedded') return
+    test('each of these uploads has one event of each kind', async () => {
+      const events = await embeddedEvents(backend.env.DATA_DIR ?? '')
+      assert.equal(events.size, 3)
+      for (const types of events.values()) {
+        assert.equal(types[0], 'upload.created')
+        for (const type of ['upload.uploaded', 'upload.processing', 'upload.available']) {
+          assert.equal(types.filter((one) => one === type).length, 1, `${type} in ${types}`)
+        }
+      }
     })
   })
 }

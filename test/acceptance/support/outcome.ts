@@ -22,8 +22,10 @@ export async function cameThrough(backend: Backend, service: Service, path: stri
   const available = async () => (await service.tus.info(path)).state === 'available'
   await eventually(available, `${path} is processed`, 30_000)
   assert.equal((await service.tus.info(path)).sha256, sha256(bytes))
-  if (!backend.insight) return
-  const events = await backend.insight.eventsOf(idOf(path))
+  const { insight } = backend
+  if (!insight) return
+  await eventually(async () => (await insight.jobsDone(idOf(path))) === 1, 'the one job of the finish is done')
+  const events = await insight.eventsOf(idOf(path))
   for (const type of ['upload.created', 'upload.uploaded', 'upload.processing', 'upload.available']) {
     assert.equal(events.filter((one) => one === type).length, 1, `${type} in ${events}`)
   }

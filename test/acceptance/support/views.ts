@@ -2,6 +2,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { PGlite } from '@electric-sql/pglite'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import type { World } from '../../support/service.ts'
@@ -16,6 +17,8 @@ export interface Insight {
   listing(): Promise<string[]>
   /** Types of the upload's outbox events, in order. */
   eventsOf(id: string, type?: string): Promise<string[]>
+  /** Finish events whose job is done. */
+  jobsDone(id: string): Promise<number>
   rowOf(id: string): Promise<Record<string, unknown> | undefined>
   /** Row, session and listing of one upload. */
   viewOf(id: string): Promise<unknown>
@@ -73,6 +76,11 @@ export function productionInsight(world: World): Insight {
       const { rows } = await db.query('select type from outbox where upload_id = $1 order by seq', [id])
       return rows.map((row: { type: string }) => row.type).filter((one) => type === undefined || one === type)
     },
+    jobsDone: async (id) => {
+      const sql =
+        "select count(*) as n from outbox where upload_id = $1 and type = 'upload.uploaded' and done_at is not null"
+      return Number((await db.query(sql, [id])).rows[0].n)
+    },
     viewOf: async (id) => ({
       row: await rowOf(id),
       session: await sessionsOf(redis, world.redisPrefix, id),
@@ -97,4 +105,21 @@ export async function filesView(directory: string, id: string): Promise<{ name: 
     if (size >= 0) found.push({ name, bytes: size })
   }
   return found.sort((a, b) => a.name.localeCompare(b.name))
+}
+
+/** The outbox of an embedded service that has stopped: each upload's event types, in order. */
+export async function embeddedEvents(dataDir: string): Promise<Map<string, string[]>> {
+  const db = await PGlite.create(join(dataDir, 'db'))
+  try {
+    const { rows } = await db.query<{ upload_id: string; type: string }>(
+      'select upload_id, type from outbox order by upload_id, seq',
+    )
+    return new Map(
+      Map.groupBy(rows, (row) => row.upload_id)
+        .entries()
+        .map(([id, of]) => [id, of.map(({ type }) => type)]),
+    )
+  } finally {
+    await db.close()
+  }
 }
