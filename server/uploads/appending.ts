@@ -24,10 +24,10 @@ export async function append(
   const rowSeenAt = Date.now()
   const row = await allowedRow(context, principal, id, 'append')
   refuseGone(row)
+  checkDeclared(context, row, request)
   if (isFinished(row.state)) return appendToFinished(row, request)
   const finishing = context.finishes.join(id)
   if (finishing) return appendToFinished(await finishing, request)
-  checkDeclared(context, row, request)
   // An upload without bytes has nothing that a hold could tell us.
   if (row.state === 'created') checkAgainst(context, row, 0, request)
   const open = await openAgain(context, principal, row, rowSeenAt)

@@ -88,5 +88,6 @@ export async function rollSegment(deps: Pick<Deps, 'store' | 'coordination'>, op
   if (!segment) return
   const segments = [...row.segments, segment]
   await open.change({ segments, segmentStart: segment.end, multipartId: null, multipartKey: null })
-  await open.save({ multipartId: null, start: segment.end, offset: segment.end, tails: [] })
+  // Tails behind the last full part stay: they are the beginning of the next part.
+  await open.save({ multipartId: null, start: segment.end })
 }

@@ -165,6 +165,17 @@ describe('engine on the embedded drivers', () => {
     assert.equal(row?.crc32, crc32(bytes))
   })
 
+  test('a segment that is rolled while a tail waits behind its last part keeps the tail', async () => {
+    const engine = await world.engine({ settings: { ...SETTINGS, segmentParts: 2 } })
+    const bytes = bytesOf(3_000_000)
+    const id = await create(bytes.length)
+    for (let offset = 0; offset < bytes.length; offset += 700_000) {
+      const { offset: now } = await append(id, offset, bytes.subarray(offset, offset + 700_000), engine)
+      assert.equal(now, Math.min(bytes.length, offset + 700_000))
+    }
+    assert.equal(sha256(await content(id)), sha256(bytes))
+  })
+
   test('a store that lost the open multipart upload ends the upload as lost', async () => {
     const bytes = bytesOf(2_000_000)
     const id = await create(bytes.length)
@@ -174,6 +185,13 @@ describe('engine on the embedded drivers', () => {
     await assert.rejects(append(id, 1_200_000, bytes.subarray(1_200_000), two), (error) => hasCode(error, 'hold_lost'))
     await assert.rejects(two.inspect(ALICE, id), (error) => hasCode(error, 'upload_gone'))
     assert.equal((await world.database.records.find(id))?.state, 'lost')
+  })
+
+  test('a finished upload refuses another length than its own', async () => {
+    const id = await create(100)
+    await append(id, 0, bytesOf(100))
+    await assert.rejects(append(id, 100, bytesOf(0), two, 200), (error) => hasCode(error, 'length_already_known'))
+    assert.equal((await append(id, 100, bytesOf(0), two, 100)).offset, 100)
   })
 
   test('1,000 appends of 1 KiB: tails stay few', async () => {
