@@ -15,7 +15,8 @@ import { figure } from './statistics.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const PROFILES = join(ROOT, '.cache', 'profiles')
-const SHOWN = 30
+const SHOWN = 45
+const TIMES = 3
 
 /** What `--cpu-prof` writes, as far as it is read here. */
 interface CpuProfile {
@@ -26,6 +27,8 @@ interface CpuProfile {
   }[]
   readonly samples: readonly number[]
   readonly timeDeltas: readonly number[]
+  /** Microseconds of the machine's monotonic clock, which all processes share. */
+  readonly startTime: number
 }
 
 function placeOf(url: string): string {
@@ -41,9 +44,17 @@ interface Shares {
   readonly busy: number
 }
 
-function sharesOf({ nodes, samples, timeDeltas }: CpuProfile): Shares {
+const microseconds = (): number => Number(process.hrtime.bigint() / 1000n)
+
+/** Only what was sampled between `from` and `to` counts: starting up is not the work. */
+function sharesOf({ nodes, samples, timeDeltas, startTime }: CpuProfile, from: number, to: number): Shares {
   const self = new Map<number, number>()
-  for (const [index, id] of samples.entries()) self.set(id, (self.get(id) ?? 0) + (timeDeltas[index] ?? 0))
+  let at = startTime
+  for (const [index, id] of samples.entries()) {
+    const delta = timeDeltas[index] ?? 0
+    at += delta
+    if (at >= from && at <= to) self.set(id, (self.get(id) ?? 0) + delta)
+  }
   const byId = new Map(nodes.map((node) => [node.id, node]))
   const [byFile, byFunction, withCallees] = [
     new Map<string, number>(),
@@ -98,17 +109,18 @@ async function profile(work: PlannedWork, load: Load, store: DiscardStore): Prom
   }
   await run()
   const before = await cpuSeconds(server.pid)
-  for (let times = 0; times < 3; times++) await run()
+  const from = microseconds()
+  for (let times = 0; times < TIMES; times++) await run()
+  const to = microseconds()
   const used = (await cpuSeconds(server.pid)) - before
   await server.remove()
   const [file] = await readdir(dir)
   if (file === undefined) throw new Error('no profile was written')
   const parsed: CpuProfile = JSON.parse(await readFile(join(dir, file), 'utf8'))
-  const shares = sharesOf(parsed)
-  // One for what the CPU is given for, and for four runs together.
-  const amount = work.amount('ours') * 4
+  const shares = sharesOf(parsed, from, to)
+  const amount = work.amount('ours') * TIMES
   console.log(
-    `\n==== ${work.title}: ${figure(used / (work.amount('ours') * 3))} CPU-s a ${work.per}; main thread busy ${figure(shares.busy / 1e6)} s`,
+    `\n==== ${work.title}: ${figure(used / amount)} CPU-s a ${work.per}; main thread busy ${figure(shares.busy / 1e6)} s`,
   )
   print('by file', shares.byFile, shares.busy, amount)
   print('by function', shares.byFunction, shares.busy, amount)
