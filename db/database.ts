@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode, UploadError } from '../server/uploads/errors.ts'
+import type { Housekeeping } from '../server/uploads/ports/housekeeping.ts'
 import type { Records } from '../server/uploads/ports/records.ts'
 import type { UploadId } from '../server/uploads/words.ts'
 import type { Driver, PoolStats } from './driver.ts'
 import { guarded } from './failures.ts'
 import { type HistoryLine, readHistory } from './history.ts'
+import { createHousekeeping } from './housekeeping.ts'
 import { migrateToLatest, readSchemaState, requireLatest } from './migrator.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { openPglite, type PgliteOptions } from './pglite.ts'
@@ -33,6 +35,7 @@ export interface Database {
   readonly records: Records
   readonly outbox: Outbox
   readonly processing: Processing
+  readonly housekeeping: Housekeeping
   /** The lines of an upload, newest first (at most 200). */
   history(id: UploadId): Promise<readonly HistoryLine[]>
   /**
@@ -62,6 +65,7 @@ export function createDatabase(name: DatabaseOptions['driver'], driver: Driver):
     records: createRecords(db),
     outbox: createOutbox(db),
     processing: createProcessing(db),
+    housekeeping: createHousekeeping(db),
     history: (id) => guarded(() => readHistory(db, id)),
     async migrate(mode) {
       if (mode === 'off') return []

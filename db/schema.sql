@@ -1,3 +1,10 @@
+create table leases (
+  name text not null,
+  holder text not null,
+  expires_at timestamp with time zone not null,
+  constraint leases_pkey PRIMARY KEY (name)
+);
+
 create table outbox (
   event_id uuid not null,
   "position" bigint not null generated always as identity,

@@ -9,6 +9,7 @@ export interface Tables {
   readonly uploads: UploadsTable
   readonly upload_history: UploadHistoryTable
   readonly outbox: OutboxTable
+  readonly leases: LeasesTable
 }
 
 /** Written as JSON text, read back parsed. */
@@ -64,6 +65,12 @@ export interface UploadHistoryTable {
   instance: string
   offset: number
   detail: string | null
+}
+
+export interface LeasesTable {
+  name: string
+  holder: string
+  expires_at: Date
 }
 
 export interface OutboxTable {

@@ -11,6 +11,7 @@ import { FileByteStore } from './storage/file/index.ts'
 import { S3ByteStore } from './storage/s3/index.ts'
 import type { ByteStore } from './uploads/ports/byte-store.ts'
 import type { Coordination } from './uploads/ports/coordination.ts'
+import type { Inventory } from './uploads/ports/housekeeping.ts'
 
 /** Opens the database that the configuration chose; Postgres may be away. */
 export function openRecords({ database }: Config): Promise<Database> {
@@ -22,6 +23,8 @@ export function openRecords({ database }: Config): Promise<Database> {
 /** A store, and what has to be true of it before anything is served. */
 export interface OpenStore {
   readonly store: ByteStore
+  /** What is in it, for the sweeper. */
+  readonly inventory: Inventory
   /** Throws when the bucket does not exist; `store_unavailable` while the store is away: to be asked again. */
   ready(): Promise<void>
 }
@@ -30,7 +33,7 @@ export interface OpenStore {
 export async function openStore({ storage, uploads }: Config): Promise<OpenStore> {
   if (storage.driver === 'file') {
     const store = await FileByteStore.open({ root: storage.directory, readHighWaterMark: uploads.streamBufferBytes })
-    return { store, ready: async () => {} }
+    return { store, inventory: store, ready: async () => {} }
   }
   const { s3 } = storage
   const store = new S3ByteStore({
@@ -45,7 +48,7 @@ export async function openStore({ storage, uploads }: Config): Promise<OpenStore
     ...(s3.endpoint === null ? {} : { endpoint: s3.endpoint }),
     ...(s3.credentials === null ? {} : { credentials: fixed(s3.credentials) }),
   })
-  return { store, ready: () => store.ensureBucket(s3.createBucket) }
+  return { store, inventory: store, ready: () => store.ensureBucket(s3.createBucket) }
 }
 
 function fixed({ accessKeyId, secretAccessKey, sessionToken }: NonNullable<S3Credentials>) {

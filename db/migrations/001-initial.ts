@@ -84,6 +84,13 @@ const STATEMENTS = [
   )`,
   'create index upload_history_of_upload on upload_history (upload_id, id desc)',
 
+  // Who does what only one process may do at a time, like sweeping.
+  `create table leases (
+    name text primary key,
+    holder text not null,
+    expires_at timestamptz not null
+  )`,
+
   `create table outbox (
     event_id uuid primary key,
     position bigint generated always as identity,

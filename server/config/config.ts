@@ -43,6 +43,7 @@ export interface UploadsConfig {
   readonly finishWaitMs: number
   readonly inspectStallMs: number
   readonly sweepEveryMs: number
+  readonly orphans: { readonly everyMs: number; readonly minAgeMs: number; readonly dryRun: boolean }
 }
 
 export interface MemoryConfig {

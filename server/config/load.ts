@@ -99,6 +99,11 @@ function uploadsOf(values: Values): UploadsConfig {
     finishWaitMs: values.get('FINISH_WAIT'),
     inspectStallMs: values.get('INSPECT_STALL'),
     sweepEveryMs: values.get('SWEEP_EVERY'),
+    orphans: {
+      everyMs: values.get('ORPHAN_SWEEP_EVERY'),
+      minAgeMs: values.get('ORPHAN_AGE'),
+      dryRun: values.get('ORPHAN_DRY_RUN'),
+    },
   }
 }
 

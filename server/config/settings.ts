@@ -250,6 +250,19 @@ export const SETTINGS = {
     30 * SECOND,
     'How often standing finishes are driven on and expired uploads removed.',
   ),
+  ORPHAN_SWEEP_EVERY: setting(
+    'uploads',
+    duration({ min: SECOND, max: 30 * DAY }),
+    6 * 60 * MINUTE,
+    'How often one instance looks through the store for what no row names: objects of interrupted writes, tails of uploads that ended, open multipart uploads.',
+  ),
+  ORPHAN_AGE: setting(
+    'uploads',
+    duration({ min: SECOND, max: 30 * DAY }),
+    60 * MINUTE,
+    'Younger things in the store are left alone by that.',
+  ),
+  ORPHAN_DRY_RUN: setting('uploads', boolean(), false, 'Only log and count what it would remove.'),
 
   MEMORY_LIMIT_MB: setting('memory', integer({ min: 64, max: 1_048_576 }), 2048, 'Memory that the process may take.', {
     unit: 'MiB',

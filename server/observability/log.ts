@@ -45,6 +45,9 @@ export interface Log {
   /** A dependency went away or came back. */
   dependency(name: Dependency, state: 'up' | 'down', cause?: unknown): void
   swept(fields: { readonly finished: number; readonly expired: number }): void
+  /** One thing that no row names; removed, unless it is a dry run. */
+  orphan(fields: { readonly kind: string; readonly key: string; readonly dryRun: boolean }): void
+  orphansSwept(fields: { readonly object: number; readonly tail: number; readonly multipart: number }): void
   /** The process nears MEMORY_LIMIT_MB. */
   memoryHigh(fields: { readonly residentBytes: number; readonly limitBytes: number }): void
   /** Something failed that no request waits for. */
@@ -87,6 +90,8 @@ export function createLog(options: LoggerOptions): Log {
       const idle = fields.finished === 0 && fields.expired === 0
       logger[idle ? 'debug' : 'info']({ event: 'uploads.swept', ...fields }, 'swept')
     },
+    orphan: (fields) => logger.info({ event: 'uploads.orphan', ...fields }, 'nothing names it'),
+    orphansSwept: (fields) => logger.info({ event: 'uploads.orphans_swept', ...fields }, 'looked for orphans'),
     memoryHigh: (fields) => logger.warn({ event: 'memory.high', ...fields }, 'memory nears its limit'),
     background: (work, error) => logger.error({ event: 'background.failed', work, err: error }, `${work} failed`),
     workerExited: (fields) =>

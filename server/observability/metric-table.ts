@@ -57,6 +57,11 @@ export const METRICS = {
   upload_finished_bytes_total: { kind: 'counter', help: 'Bytes of those.' },
   upload_terminated_total: { kind: 'counter', help: 'Uploads ended by a client or a hook.' },
   upload_expired_total: { kind: 'counter', help: 'Uploads that expired unfinished.' },
+  upload_orphans_total: {
+    kind: 'counter',
+    help: 'Things in the store that no row names, found by the orphan sweep (and removed, unless ORPHAN_DRY_RUN).',
+    labels: { kind: ['object', 'tail', 'multipart'] },
+  },
   upload_received_bytes_total: { kind: 'counter', help: 'Bytes received in bodies of uploads.' },
   upload_failed_total: {
     kind: 'counter',

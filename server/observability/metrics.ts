@@ -62,6 +62,8 @@ export interface Metrics {
     finished(operation: string, method: string, status: number, seconds: number): void
     expose(): Promise<Exposition>
   }
+  /** The orphan sweep found something that no row names. */
+  orphan(kind: 'object' | 'tail' | 'multipart'): void
   /** A request for uploads was answered with this code. */
   failed(code: string): void
   readonly storage: {
@@ -118,6 +120,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   return {
     engine: engineEvents(instruments),
     http: httpMetrics(instruments, rate, async () => ({ contentType: registry.contentType, body: await render() })),
+    orphan: (kind) => instruments.counter('upload_orphans_total').inc({ kind }),
     failed: (code) => failed.inc({ code: codes(code) }),
     storage: storageMetrics(instruments),
     relay: relayMetrics(instruments),

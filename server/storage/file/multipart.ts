@@ -18,6 +18,7 @@ import { join } from 'node:path'
 import { combineCrc32s } from '../../uploads/crc32.ts'
 import { UploadError } from '../../uploads/errors.ts'
 import type { Piece } from '../../uploads/ports/byte-store.ts'
+import type { ListedMultipart } from '../../uploads/ports/housekeeping.ts'
 import type { Part } from '../../uploads/words.ts'
 import { type Folders, moveIntoPlace, syncFolder, writeAll, writeNew } from './durable.ts'
 import { errorCode, isMissing } from './failure.ts'
@@ -124,6 +125,22 @@ export class Multiparts {
     await this.#ifOpen(key, id, undefined, async () => {
       await this.#discard(id)
     })
+  }
+
+  /** The open ones whose key begins with `prefix`. */
+  async *list(prefix: string): AsyncGenerator<ListedMultipart> {
+    for (const id of await readdir(this.#at.multipart)) {
+      const folder = multipartFolder(this.#at, id)
+      if (folder === null) continue
+      try {
+        const meta = parseMeta(await readFile(join(folder, 'meta'), 'utf8'))
+        const { mtimeMs } = await stat(join(folder, 'meta'))
+        if (meta?.key.startsWith(prefix)) yield { key: meta.key, multipartId: id, startedAt: mtimeMs }
+      } catch (error) {
+        // It ended meanwhile, or a crash came before its record was written.
+        if (!isMissing(error)) throw error
+      }
+    }
   }
 
   /** Empties what ended before, also before a crash. */

@@ -61,14 +61,20 @@ function fileStream(file: FileHandle, key: string, range: ByteRange | undefined,
   })
 }
 
+/** An object on the way through the folders. */
+export interface Walked {
+  readonly stored: StoredObject
+  readonly modifiedAt: number
+}
+
 /** All objects whose key begins with `prefix`, folder by folder. */
-export async function* walk(objects: string, prefix: string): AsyncGenerator<StoredObject> {
+export async function* walk(objects: string, prefix: string): AsyncGenerator<Walked> {
   const cut = prefix.lastIndexOf('/')
   const folder = cut < 0 ? [] : keySegments(prefix.slice(0, cut))
   yield* below(join(objects, ...folder), cut < 0 ? '' : prefix.slice(0, cut + 1), prefix.slice(cut + 1))
 }
 
-async function* below(folder: string, base: string, begins: string): AsyncGenerator<StoredObject> {
+async function* below(folder: string, base: string, begins: string): AsyncGenerator<Walked> {
   const entries = await unlessMissing(readdir(folder, { withFileTypes: true }))
   for (const entry of entries ?? []) {
     if (!entry.name.startsWith(begins)) continue
@@ -77,7 +83,7 @@ async function* below(folder: string, base: string, begins: string): AsyncGenera
     if (entry.isDirectory()) yield* below(path, `${key}/`, '')
     else if (entry.isFile()) {
       const stats = await unlessMissing(lstat(path, { bigint: true }))
-      if (stats) yield describe(key, stats)
+      if (stats) yield { stored: describe(key, stats), modifiedAt: Number(stats.mtimeMs) }
     }
   }
 }

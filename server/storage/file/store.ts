@@ -12,6 +12,7 @@ import type {
   StoredObject,
   WriteOptions,
 } from '../../uploads/ports/byte-store.ts'
+import type { Inventory, ListedMultipart, ListedObject } from '../../uploads/ports/housekeeping.ts'
 import type { Part } from '../../uploads/words.ts'
 import { Folders, moveIntoPlace, syncFolder, writeNew } from './durable.ts'
 import { asUploadError, isMissing } from './failure.ts'
@@ -30,7 +31,7 @@ export interface FileStoreOptions {
 const STALE_MS = 3_600_000
 
 /** Bytes as plain files. Several processes of one machine may share a root. */
-export class FileByteStore implements ByteStore {
+export class FileByteStore implements ByteStore, Inventory {
   readonly minPartBytes = 1
   readonly maxParts = 1_000_000
   readonly maxObjectBytes = Number.MAX_SAFE_INTEGER
@@ -154,6 +155,18 @@ export class FileByteStore implements ByteStore {
     })
   }
 
+  async *objects(prefix: string, after: string): AsyncGenerator<ListedObject> {
+    const found: ListedObject[] = []
+    for await (const { stored, modifiedAt } of walk(this.#at.objects, prefix)) {
+      if (stored.key > after) found.push({ key: stored.key, bytes: stored.bytes, modifiedAt })
+    }
+    yield* found.sort((a, b) => (a.key < b.key ? -1 : 1))
+  }
+
+  multiparts(prefix: string): AsyncGenerator<ListedMultipart> {
+    return this.#multiparts.list(prefix)
+  }
+
   read(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable | null> {
     return attempt(`Reading ${key}`, signal, async () => {
       const path = objectFile(this.#at, key)
@@ -164,7 +177,7 @@ export class FileByteStore implements ByteStore {
 
   async *list(prefix: string): AsyncGenerator<StoredObject> {
     try {
-      yield* walk(this.#at.objects, prefix)
+      for await (const { stored } of walk(this.#at.objects, prefix)) yield stored
     } catch (error) {
       throw asUploadError(`Listing ${prefix}`, error)
     }

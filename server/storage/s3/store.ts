@@ -14,6 +14,7 @@ import type {
   StoredObject,
   WriteOptions,
 } from '../../uploads/ports/byte-store.ts'
+import type { Inventory, ListedMultipart, ListedObject } from '../../uploads/ports/housekeeping.ts'
 import type { Part } from '../../uploads/words.ts'
 import { bucketExists, ensureBucket, pingBucket } from './bucket.ts'
 import {
@@ -29,6 +30,7 @@ import {
 } from './calls.ts'
 import { bucketUrl, CredentialSource, type S3Clients, s3Clients } from './client.ts'
 import { HotPath } from './hot-path.ts'
+import { listMultiparts, listObjects } from './inventory.ts'
 import { type S3Options, type S3Settings, s3Settings } from './options.ts'
 import { storeRead } from './read.ts'
 import { withRetries } from './retry.ts'
@@ -37,7 +39,7 @@ const MIB = 1024 * 1024
 const DELETE_BATCH = 1000
 
 /** Bytes in any S3-compatible store: PutObject and UploadPart by the hot path, everything else by the SDK. */
-export class S3ByteStore implements ByteStore {
+export class S3ByteStore implements ByteStore, Inventory {
   readonly minPartBytes = 5 * MIB
   readonly maxParts = 10_000
   readonly maxObjectBytes = 5 * MIB * MIB
@@ -173,6 +175,14 @@ export class S3ByteStore implements ByteStore {
       yield* page.objects
       token = page.next
     } while (token !== undefined)
+  }
+
+  objects(prefix: string, after: string): AsyncGenerator<ListedObject> {
+    return listObjects(this.#target, prefix, after)
+  }
+
+  multiparts(prefix: string): AsyncGenerator<ListedMultipart> {
+    return listMultiparts(this.#target, prefix)
   }
 
   async remove(keys: readonly string[]): Promise<void> {

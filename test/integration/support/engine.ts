@@ -13,6 +13,7 @@ import type { EngineEvents, Gatekeeper } from '../../../server/uploads/api.ts'
 import { createEngine, type EngineOptions, type EngineSettings } from '../../../server/uploads/engine.ts'
 import type { ByteStore } from '../../../server/uploads/ports/byte-store.ts'
 import type { Coordination } from '../../../server/uploads/ports/coordination.ts'
+import type { Inventory } from '../../../server/uploads/ports/housekeeping.ts'
 import type { Principal } from '../../../server/uploads/words.ts'
 import { freshBucket, freshDatabase, freshPrefix, type TestS3, testServices } from '../../support/services.ts'
 
@@ -61,7 +62,7 @@ export function quietEvents(): EngineEvents {
 /** Embedded parts in a temporary folder: two engines over one world are two instances of the service. */
 export interface World {
   readonly database: Database
-  readonly store: ByteStore
+  readonly store: ByteStore & Inventory
   readonly state: MemoryState
   engine(change?: Partial<EngineOptions> & { readonly settings?: EngineSettings }): Promise<TestEngine>
   coordination(): Coordination
