@@ -1,15 +1,18 @@
+import cluster from 'node:cluster'
+import type { Server } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../db/database.ts'
 import { startConsumer } from '../hooks/consumer.ts'
 import { type LoadedHooks, loadHooks, noHooks } from '../hooks/load.ts'
 import { createRelay } from '../hooks/relay.ts'
+import { adminSocketPath, listenOnSocket, ofWorker } from './admin-socket.ts'
+import { createAdministration } from './administration.ts'
 import { createAuthenticator } from './auth/authenticator.ts'
-import { repeat } from './background-work.ts'
 import type { Link } from './cluster/link.ts'
 import type { Config } from './config/config.ts'
 import { lockData } from './data-lock.ts'
 import { lockedDir, openCoordination, openQueue, openRecords, openStore } from './drivers.ts'
-import { createApp } from './http/app.ts'
+import { createAdminApp, createApp } from './http/app.ts'
 import { noteFailure, principalOf } from './http/context.ts'
 import { createLocator } from './http/location.ts'
 import { createPages } from './http/pages.ts'
@@ -83,7 +86,7 @@ async function assemble(
   const database = await openRecords(config)
   before('database', () => database.close())
   const hooks = await hooksOf(config, log, database)
-  const { store: bareStore, ready: storeReady } = await openStore(config)
+  const { store: bareStore, inventory, ready: storeReady } = await openStore(config)
   before('storage', () => bareStore.close())
   const store = observedStore(bareStore, metrics.storage)
   const {
@@ -122,31 +125,40 @@ async function assemble(
     onChange: (name, state, cause) => log.dependency(name, state, cause ?? undefined),
   })
   const authenticator = createAuthenticator(config.auth)
+  const locate = createLocator(config.server)
   const tus = new TusServer({
     engine,
     path: UPLOADS_PATH,
     expires: config.uploads.expiresAfterMs > 0,
     principalOf,
-    locate: createLocator(config.server),
+    locate,
     onFailure: noteFailure,
   })
-  const app = createApp({
-    engine,
-    tus,
-    authenticate: (req) => authenticator.authenticate(req.headers.authorization),
+  const httpParts = {
+    administration: createAdministration(database),
     log: observedHttpLog(log.http, metrics),
     metrics: link ? { ...metrics.http, expose: () => wholeInstance(link) } : metrics.http,
-    health,
-    pages: createPages({ ...config.uploads, ...config.server, authMode: config.auth.mode }),
     settings: {
       cors: config.server.cors,
       trustedProxies: config.server.trustedProxies,
       idleTimeoutMs: config.uploads.idleTimeoutMs,
     },
+  }
+  const app = createApp({
+    ...httpParts,
+    engine,
+    tus,
+    locate,
+    authenticate: (req) => authenticator.authenticate(req.headers.authorization),
+    health,
+    pages: createPages({ ...config.uploads, ...config.server, authMode: config.auth.mode }),
   })
   const http = createHttpServer(app, { maxHeaderBytes: config.server.maxHeaderBytes })
   const port = await http.listen(config.server.port, config.server.host)
   before('http', () => http.close(config.server.shutdownTimeoutMs))
+  const admin = createHttpServer(createAdminApp(httpParts), { maxHeaderBytes: config.server.maxHeaderBytes })
+  before('administration', () => admin.close(ADMIN_CLOSE_MS))
+  await listenForAdmins(admin.server, ofWorker(adminSocketPath(config.server.adminSocket, port), cluster.worker?.id))
   // Running bodies flush what they received and end before the server waits for its requests.
   before('engine', async () => {
     health.drain()
@@ -161,6 +173,17 @@ async function assemble(
   log.listening({ address, drivers })
   return address
 
+  /** Uploads do not depend on it: where no socket can be made, there is none. */
+  async function listenForAdmins(server: Server, path: string): Promise<void> {
+    const room = log.child('administration')
+    try {
+      await listenOnSocket(server, path)
+      room.info({ path }, 'administration on a local socket')
+    } catch (err) {
+      room.warn({ err, path }, 'no local socket for administration: set ADMIN_SOCKET')
+    }
+  }
+
   /** Waits for what is away, then serves. */
   function becomeWhole(): { stop(): Promise<void> } {
     const abort = new AbortController()
@@ -173,7 +196,7 @@ async function assemble(
       ])
       if (abort.signal.aborted) return
       relay.start()
-      started.push(repeat('sweeping', config.uploads.sweepEveryMs, log, async () => log.swept(await engine.sweep())))
+      started.push(startHousekeeping(config, { engine, database, store, inventory, metrics, log }))
       if (config.worker.inServer) {
         const consumer = startConsumer({
           queue,
@@ -235,6 +258,8 @@ export function driversOf(config: Config): Drivers {
   }
 }
 
+/** A command on the local socket has so long to end when the service stops. */
+const ADMIN_CLOSE_MS = 1000
 /** A multipart upload of so many parts becomes a segment: 5 GiB, with parts of 8 MiB. */
 const SEGMENT_PARTS = 640
 /** A HEAD waits this long for row, store or session that are away, before 423. */

@@ -20,6 +20,8 @@ export interface ServerConfig {
   /** Node's `maxHeaderSize`. */
   readonly maxHeaderBytes: number
   readonly shutdownTimeoutMs: number
+  /** Path of the local socket for administration; null: by the port, among the temporary files. */
+  readonly adminSocket: string | null
   /** Processes of this instance. */
   readonly workers: number
 }

@@ -101,6 +101,7 @@ describe('values', () => {
       finishWaitMs: 15_000,
       inspectStallMs: 1000,
       sweepEveryMs: 30_000,
+      orphans: { everyMs: 21_600_000, minAgeMs: 3_600_000, dryRun: false },
     })
     assert.ok(config.database.driver === 'postgres')
     assert.deepEqual(config.database.postgres.pool, { min: 10, max: 50 })

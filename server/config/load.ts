@@ -80,6 +80,7 @@ function serverOf(values: Values): ServerConfig {
     cors: { origins: values.get('CORS_ORIGINS'), credentials: values.get('CORS_CREDENTIALS') },
     maxHeaderBytes: values.get('MAX_HEADER_BYTES'),
     shutdownTimeoutMs: values.get('SHUTDOWN_TIMEOUT'),
+    adminSocket: values.get('ADMIN_SOCKET'),
     workers: values.get('WORKERS'),
   }
 }

@@ -160,6 +160,12 @@ export const SETTINGS = {
     'Longest header section of a request; more is answered 431.',
     { unit: 'bytes' },
   ),
+  ADMIN_SOCKET: optional(
+    'server',
+    text('path'),
+    'Where the local socket for administration is made: nobody but the own user of the service can open it, and no token is asked there. Each of WORKERS adds its number to the name.',
+    { fallbackText: '`upload-service-PORT/admin.sock` below the directory for temporary files' },
+  ),
   WORKERS: setting(
     'server',
     workers(),
