@@ -225,7 +225,8 @@ export class Appender {
     this.#aged = false
     await this.#settle()
     const count = this.#intake.bytes
-    if (count > 0) {
+    // Bytes go on coming meanwhile: what fills the part by now is sent as a part, since no tail crosses a part's end.
+    if (count > 0 && count < this.#untilFull()) {
       await this.#begin()
       const piece = this.#intake.take(count)
       try {

@@ -138,7 +138,9 @@ async function endParts(deps: Deps, open: OpenUpload): Promise<void> {
 /** Tails past the last full part become the last part (a deferred length that was declared after its bytes). */
 async function lastPart(deps: Deps, open: OpenUpload, key: string, multipartId: string): Promise<void> {
   const bytes = await open.tailBytes()
-  const number = open.fullParts + 1
+  const { start, tails } = open.session
+  // By where they begin: tails that fill the last part make the offset look as if it were there already.
+  const number = Math.floor(((tails[0]?.start ?? open.offset) - start) / open.row.partBytes) + 1
   const part = await open.write(bytes, true, (piece, options) =>
     deps.store.uploadPart(key, multipartId, number, piece, options),
   )

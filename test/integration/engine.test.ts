@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { crc32 } from 'node:zlib'
 import { hasCode } from '../../server/uploads/errors.ts'
+import type { ByteStore } from '../../server/uploads/ports/byte-store.ts'
 import type { UploadId } from '../../server/uploads/words.ts'
 import {
   ALICE,
@@ -173,6 +174,57 @@ describe('engine on the embedded drivers', () => {
       const { offset: now } = await append(id, offset, bytes.subarray(offset, offset + 700_000), engine)
       assert.equal(now, Math.min(bytes.length, offset + 700_000))
     }
+    assert.equal(sha256(await content(id)), sha256(bytes))
+  })
+
+  test('a HEAD while parts are on their way: what fills a part meanwhile is a part, no tail crosses its end', async () => {
+    const gate = Promise.withResolvers<void>()
+    const store: ByteStore = Object.create(world.store)
+    store.uploadPart = async (...call) => {
+      await gate.promise
+      return world.store.uploadPart(...call)
+    }
+    for (const method of [
+      'putObject',
+      'createMultipart',
+      'completeMultipart',
+      'listParts',
+      'remove',
+      'list',
+    ] as const) {
+      Object.assign(store, { [method]: world.store[method].bind(world.store) })
+    }
+    const engine = await world.engine({ store })
+    const bytes = bytesOf(3 * 512 * 1024 + 1000)
+    const id = await create(bytes.length)
+    const { body, send, end } = openBody()
+    const appending = engine.append(ALICE, id, { offset: 0, body, bodyLength: bytes.length })
+    send(bytes.subarray(0, 600_000))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const asked = engine.inspect(ALICE, id)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    send(bytes.subarray(600_000, 1_200_000))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    gate.resolve()
+    assert.ok([524_288, 600_000, 1_048_576].includes((await asked).offset))
+    send(bytes.subarray(1_200_000))
+    end()
+    await appending
+    assert.equal(sha256(await content(id)), sha256(bytes))
+  })
+
+  test('a last part that is full and was flushed as a tail finishes the file', async () => {
+    const bytes = bytesOf(1024 * 1024)
+    const id = await create(bytes.length)
+    const { body, send, end } = openBody()
+    const appending = one.append(ALICE, id, { offset: 0, body, bodyLength: bytes.length })
+    send(bytes)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const asked = two.inspect(ALICE, id)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    end()
+    assert.equal((await appending).offset, bytes.length)
+    assert.equal((await asked).offset, bytes.length)
     assert.equal(sha256(await content(id)), sha256(bytes))
   })
 
