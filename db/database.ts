@@ -30,6 +30,15 @@ export interface DatabaseStatus {
   readonly pool: PoolStats
 }
 
+export interface PoolRestart {
+  readonly driver: DatabaseOptions['driver']
+  /** False with PGlite, which has no connections. */
+  readonly restarted: boolean
+  readonly before: PoolStats
+  readonly after: PoolStats
+  readonly durationMs: number
+}
+
 /** Everything that the service does with its database. */
 export interface Database {
   readonly records: Records
@@ -46,6 +55,11 @@ export interface Database {
   /** Throws `records_unavailable`. */
   status(): Promise<DatabaseStatus>
   stats(): PoolStats
+  /**
+   * New connections for the old ones, while calls go on; resolves when the last old one is closed. Throws
+   * `records_unavailable`, with the old ones still in use, when no new one is to be had.
+   */
+  restartPool(): Promise<PoolRestart>
   /** Ends the pool; calls under way end first. A second call waits for the first. */
   close(): Promise<void>
 }
@@ -81,6 +95,14 @@ export function createDatabase(name: DatabaseOptions['driver'], driver: Driver):
       return { driver: name, latencyMs: performance.now() - started, missingMigrations: missing, pool: driver.stats() }
     },
     stats: () => driver.stats(),
+    async restartPool() {
+      const started = performance.now()
+      const before = driver.stats()
+      const { restart } = driver
+      if (restart) await guarded(restart)
+      const durationMs = Math.round(performance.now() - started)
+      return { driver: name, restarted: restart !== null, before, after: driver.stats(), durationMs }
+    },
     close() {
       closing.abort()
       closed ??= driver.close()

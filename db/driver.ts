@@ -14,6 +14,8 @@ export interface Driver {
   stats(): PoolStats
   /** Runs `run` on a connection that no time limit ends. */
   forMigrations<T>(run: (db: Kysely<Tables>) => Promise<T>): Promise<T>
+  /** New connections for the old ones, while calls go on; null where there are no connections. */
+  readonly restart: (() => Promise<void>) | null
   /** Ends every connection; called once. */
   close(): Promise<void>
 }

@@ -22,6 +22,7 @@ export async function openPglite(options: PgliteOptions): Promise<Driver> {
     db,
     stats: () => ({ total: 1, idle: 1, waiting: 0 }),
     forMigrations: (run) => run(db),
+    restart: null,
     async close() {
       await db.destroy()
       // destroy() leaves an instance alone that no query went through.

@@ -6,6 +6,7 @@ import type { Driver } from './driver.ts'
 import { INT8_OID, parseInt8 } from './int8.ts'
 import { keepMinimum } from './pool-minimum.ts'
 import type { Tables } from './schema.ts'
+import { SwappablePool } from './swappable-pool.ts'
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */
@@ -42,19 +43,22 @@ export function openPostgres(options: PostgresOptions): Driver {
     types: { getTypeParser },
     ...(options.ssl && options.ssl.mode !== 'off' ? { ssl: tlsOptions(options.ssl) } : {}),
   }
-  const pool = createPool({
-    ...common,
-    min: options.poolMin,
-    max: options.poolMax,
-    idleTimeoutMillis: IDLE_TIMEOUT_MS,
-    onConnect: (client) => setStatementTimeout(client, statementTimeoutMs, connectTimeoutMs),
+  const swappable = new SwappablePool(() => {
+    const pool = createPool({
+      ...common,
+      min: options.poolMin,
+      max: options.poolMax,
+      idleTimeoutMillis: IDLE_TIMEOUT_MS,
+      onConnect: (client) => setStatementTimeout(client, statementTimeoutMs, connectTimeoutMs),
+    })
+    giveUpStuck(pool, statementTimeoutMs + SERVER_GRACE_MS)
+    return { pool, quiet: keepMinimum(pool, options.poolMin) }
   })
-  giveUpStuck(pool, statementTimeoutMs + SERVER_GRACE_MS)
-  const stopKeeping = keepMinimum(pool, options.poolMin)
-  const db = kyselyOn(pool)
+  const db = kyselyOn(swappable)
   return {
     db,
-    stats: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    stats: () => swappable.stats(),
+    restart: () => swappable.swap(),
     async forMigrations(run) {
       // A migration may wait for another's lock and take its time: a connection of its own, with no limits.
       const own = createPool({ ...common, max: 1 })
@@ -64,11 +68,7 @@ export function openPostgres(options: PostgresOptions): Driver {
         await own.end()
       }
     },
-    async close() {
-      stopKeeping()
-      // The pool is ended here and not by Kysely, which leaves alone what no query went through.
-      await pool.end()
-    },
+    close: () => swappable.end(),
   }
 }
 
@@ -81,7 +81,7 @@ function createPool(config: pg.PoolConfig): pg.Pool {
   return pool
 }
 
-function kyselyOn(pool: pg.Pool): Kysely<Tables> {
+function kyselyOn(pool: pg.Pool | SwappablePool): Kysely<Tables> {
   return new Kysely<Tables>({ dialect: new TransactionLockedDialect({ pool }) })
 }
 

@@ -96,7 +96,9 @@ export const ERROR_TABLE = {
     status: 415,
     title: 'Media type not supported',
     retryable: false,
-    meaning: 'Bytes of an upload are sent as `application/offset+octet-stream`, without a content coding.',
+    meaning:
+      'Bytes of an upload are sent as `application/offset+octet-stream`, without a content coding; many creations in ' +
+      'one call as `application/json`.',
   },
   metadata_invalid: {
     status: 400,
@@ -153,6 +155,20 @@ export const ERROR_TABLE = {
     title: 'Query not readable',
     retryable: false,
     meaning: 'A query parameter has a value that it cannot have.',
+  },
+  body_invalid: {
+    status: 400,
+    title: 'Body not readable',
+    retryable: false,
+    meaning:
+      'The body is not what this address takes: JSON of the documented form, or a form with the field `metadata` ' +
+      'before the fields `file`. Nothing of it was kept.',
+  },
+  body_too_large: {
+    status: 413,
+    title: 'Body too large',
+    retryable: false,
+    meaning: 'The JSON body is longer than this address takes. Send fewer uploads in one call.',
   },
   upload_finished: {
     status: 409,

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Router } from 'express'
 import type { Engine } from '../uploads/api.ts'
 import type { UploadError } from '../uploads/errors.ts'
+import type { UploadId } from '../uploads/id.ts'
 import type { Principal } from '../uploads/words.ts'
 
 /** One answered (or abandoned) request. Operation names, never addresses: labels and log fields stay a closed set. */
@@ -58,6 +59,33 @@ export interface TusDialect {
   handle(req: IncomingMessage, res: ServerResponse): Promise<void>
 }
 
+/** The address of an upload, for `Location` and lists. */
+export type Locate = (req: IncomingMessage, id: UploadId) => string
+
+/** Memory of the process, bytes. */
+export interface MemoryReading {
+  readonly rssBytes: number
+  readonly heapUsedBytes: number
+  readonly heapTotalBytes: number
+  readonly externalBytes: number
+  readonly arrayBuffersBytes: number
+}
+
+/** What an operator may do to the process. The values are answered as they are. */
+export interface Administration {
+  /** A full garbage collection. */
+  collectGarbage(): Promise<{
+    readonly before: MemoryReading
+    readonly after: MemoryReading
+    readonly freed: { readonly rssBytes: number; readonly heapUsedBytes: number }
+    readonly durationMs: number
+  }>
+  /** Pool, time of a query, schema. Throws records_unavailable. */
+  databaseStatus(): Promise<object>
+  /** New connections for the old ones. Throws records_unavailable. */
+  restartDatabasePool(): Promise<object>
+}
+
 /** Who is calling. Throws unauthenticated, forbidden. */
 export type Authenticate = (req: IncomingMessage) => Promise<Principal>
 
@@ -82,6 +110,8 @@ export interface AppOptions {
   readonly log: HttpLog
   readonly metrics: HttpMetrics
   readonly health: HttpHealth
+  readonly locate: Locate
+  readonly administration: Administration
   readonly settings: HttpSettings
   /** The upload page and what else is shown to people; mounted at `/`. */
   readonly pages?: Router

@@ -26,6 +26,8 @@ export const ERROR_CODES = [
   'request_malformed',
   'request_timeout',
   'query_invalid',
+  'body_invalid',
+  'body_too_large',
   'upload_finished',
   'upload_not_finished',
   'range_not_satisfiable',

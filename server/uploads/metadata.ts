@@ -71,3 +71,20 @@ function decode(value: string): string {
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '?').slice(0, 60)
 }
+
+/**
+ * `Upload-Metadata` that says `values`, for clients that give them by other means (JSON, a form). Values are text.
+ * Throws metadata_invalid for a key that the header cannot carry.
+ */
+export function formatMetadata(values: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(values).map(([key, value]) => {
+    if (!KEY.test(key)) {
+      throw new UploadError(
+        'metadata_invalid',
+        `The metadata has a key that is empty or not ASCII: "${printable(key)}".`,
+      )
+    }
+    return value === '' ? key : `${key} ${Buffer.from(value, 'utf8').toString('base64')}`
+  })
+  return pairs.join(',')
+}

@@ -3,11 +3,13 @@ import { once } from 'node:events'
 import { Agent, type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Router } from 'express'
 import { createApp } from '../../../server/http/app.ts'
 import { noteFailure, principalOf } from '../../../server/http/context.ts'
 import { createLocator, type LocationSettings } from '../../../server/http/location.ts'
 import { UPLOADS_PATH } from '../../../server/http/paths.ts'
-import type { AccessEntry, Authenticate, CorsSettings, HealthReport } from '../../../server/http/ports.ts'
+import type { AccessEntry, AppOptions, Authenticate, CorsSettings, HealthReport } from '../../../server/http/ports.ts'
+import { type Route, routesOf } from '../../../server/http/routes.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '../../../server/http/server.ts'
 import { TusServer } from '../../../server/tus/server.ts'
 import type { UploadError } from '../../../server/uploads/errors.ts'
@@ -35,6 +37,8 @@ export interface Answer {
 export interface Edge extends AsyncDisposable {
   readonly engine: FakeEngine
   readonly http: HttpServer
+  readonly app: ReturnType<typeof createApp>
+  readonly appOptions: AppOptions
   readonly port: number
   readonly entries: AccessEntry[]
   readonly failures: UploadError[]
@@ -56,19 +60,30 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
   const locate = createLocator({ publicUrl: null, relativeLocation: false, ...options.location, trustedProxies })
   const expires = options.expires ?? true
   const tus = new TusServer({ engine, path: UPLOADS_PATH, expires, principalOf, locate, onFailure: noteFailure })
-  const app = createApp({
+  const appOptions: AppOptions = {
     engine,
     tus,
     authenticate: options.authenticate ?? (async () => ANYBODY),
     log: { request: (entry) => entries.push(entry), failure: (error) => failures.push(error) },
     metrics: { started() {}, finished() {}, expose: async () => ({ contentType: 'text/plain', body: 'up 1\n' }) },
     health: { phase: () => state.phase, report: async () => state.report },
+    locate,
+    administration: {
+      collectGarbage: async () => {
+        const reading = { rssBytes: 2, heapUsedBytes: 1, heapTotalBytes: 1, externalBytes: 0, arrayBuffersBytes: 0 }
+        return { before: reading, after: reading, freed: { rssBytes: 0, heapUsedBytes: 0 }, durationMs: 1 }
+      },
+      databaseStatus: async () => ({ driver: 'pglite' }),
+      restartDatabasePool: async () => ({ restarted: false }),
+    },
     settings: {
       cors: options.cors ?? { origins: '*', credentials: false },
       trustedProxies,
       idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
     },
-  })
+    pages: Router(),
+  }
+  const app = createApp(appOptions)
   const http = createHttpServer(app, { maxHeaderBytes: 32_768, ...options.server })
   const port = await http.listen(0, '127.0.0.1')
   const agent = new Agent({ keepAlive: true })
@@ -82,6 +97,8 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
   return {
     engine,
     http,
+    app,
+    appOptions,
     port,
     entries,
     failures,
@@ -133,6 +150,11 @@ function send(target: Target, body?: string | Buffer): Promise<Answer> {
     })
     outgoing.end(body)
   })
+}
+
+/** The route file, as this edge uses it. */
+export function routesOfEdge(edge: Edge): readonly Route[] {
+  return routesOf(edge.appOptions)
 }
 
 /** What the connection says until it ends, in whatever way, or until it has said `until`. */
