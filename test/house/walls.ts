@@ -6,13 +6,15 @@ import { posix } from 'node:path'
 import { valueImports } from './imports.ts'
 
 /** The words of the engine: plain values and pure functions that every room may speak. */
-const WORDS = ['errors', 'states', 'id', 'keys', 'crc32'].map((name) => `server/uploads/${name}.ts`)
+export const WORDS: readonly string[] = ['errors', 'states', 'id', 'keys', 'crc32'].map(
+  (name) => `server/uploads/${name}.ts`,
+)
 
 /**
  * Room to what it may import beside itself; `*` is everything. A room is a folder with all below it, `folder/*` only the
  * files that lie in it, or one file; the longest name counts.
  */
-const ROOMS: Readonly<Record<string, readonly string[]>> = {
+export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'server/*': ['*'],
   'server/config/': [],
   'server/cluster/': ['server/observability/'],
