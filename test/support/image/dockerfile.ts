@@ -14,7 +14,8 @@ export type Step =
     }
   | { readonly kind: 'run'; readonly command: string }
   | { readonly kind: 'user'; readonly uid: number; readonly gid: number }
-  | { readonly kind: 'healthcheck' | 'cmd'; readonly argv: readonly string[] }
+  | { readonly kind: 'healthcheck'; readonly argv: readonly string[] }
+  | { readonly kind: 'cmd'; readonly argv: readonly string[] }
   | { readonly kind: 'expose'; readonly port: number }
 
 export interface Stage {

@@ -30,7 +30,8 @@ async function apt(packages: readonly string[], report: Report): Promise<boolean
   return true
 }
 
-async function fromDebian(find: () => string | undefined, packages: readonly string[], report: Report) {
+/** What `find` finds, else what it finds after these Debian packages were installed; undefined when it still does not. */
+export async function fromDebian(find: () => string | undefined, packages: readonly string[], report: Report) {
   const present = find()
   if (present !== undefined) return present
   const tried = await apt(packages, report)
@@ -57,7 +58,7 @@ export async function chromiumPath(report: Report = () => {}): Promise<string | 
 }
 
 /** Fills a directory of the cache in one step, so that another clone never sees a half-written program. */
-async function fillCache(dir: string, fill: (into: string) => Promise<unknown>): Promise<void> {
+export async function fillCache(dir: string, fill: (into: string) => Promise<unknown>): Promise<void> {
   const building = await mkdtemp(join(toolCache(), 'building-'))
   try {
     await fill(building)
@@ -70,7 +71,7 @@ async function fillCache(dir: string, fill: (into: string) => Promise<unknown>):
 }
 
 /** Python with pip, installed when it can be; undefined when it cannot. */
-async function pythonWithPip(report: Report): Promise<string | undefined> {
+export async function pythonWithPip(report: Report): Promise<string | undefined> {
   const usable = async (): Promise<string | undefined> => {
     const python = findProgram('python3')
     if (python === undefined) return undefined
@@ -82,7 +83,8 @@ async function pythonWithPip(report: Report): Promise<string | undefined> {
   return (await usable()) ?? ((await apt(['python3', 'python3-pip'], report)) ? usable() : undefined)
 }
 
-function pip(python: string, into: string, pinned: string): Promise<string> {
+/** Installs one pinned package from PyPI into a directory of its own. */
+export function pip(python: string, into: string, pinned: string): Promise<string> {
   return run(python, ['-m', 'pip', 'install', '-q', '--target', into, pinned])
 }
 
