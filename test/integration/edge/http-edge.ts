@@ -12,6 +12,7 @@ import type { AccessEntry, AppOptions, Authenticate, CorsSettings, HealthReport 
 import { type Route, routesOf } from '../../../server/http/routes.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from '../../../server/http/server.ts'
 import { TusServer } from '../../../server/tus/server.ts'
+import type { Engine } from '../../../server/uploads/api.ts'
 import type { UploadError } from '../../../server/uploads/errors.ts'
 import { createFakeEngine, type FakeEngine } from './fake-engine.ts'
 
@@ -19,6 +20,8 @@ export const TUS = { 'Tus-Resumable': '1.0.0' } as const
 export const OCTETS = { 'Content-Type': 'application/offset+octet-stream' } as const
 
 export interface EdgeOptions {
+  /** In the place of the fake one. */
+  readonly engine?: Engine
   readonly cors?: CorsSettings
   readonly location?: Partial<LocationSettings>
   readonly authenticate?: Authenticate
@@ -52,7 +55,8 @@ export interface Edge extends AsyncDisposable {
 export const ANYBODY = { subject: 'anonymous', tenant: 'default', roles: ['uploader'] } as const
 
 export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
-  const engine = createFakeEngine()
+  const fake = createFakeEngine()
+  const engine = options.engine ?? fake
   const entries: AccessEntry[] = []
   const failures: UploadError[] = []
   const state: Edge['health'] = { phase: 'serving', report: { status: 'ok' } }
@@ -95,7 +99,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
     return socket
   }
   return {
-    engine,
+    engine: fake,
     http,
     app,
     appOptions,

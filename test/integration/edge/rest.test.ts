@@ -55,11 +55,7 @@ test('a list is read strictly, and told page by page', async () => {
 
 test('a creation in no dialect of ours is a 412', async () => {
   await using edge = await startEdge()
-  for (const headers of [
-    {},
-    { 'Upload-Complete': '?1' },
-    { 'Content-Type': 'application/json' },
-  ]) {
+  for (const headers of [{}, { 'Upload-Complete': '?1' }, { 'Content-Type': 'application/json' }]) {
     const answer = await edge.send('POST', UPLOADS, headers, '{}')
     assert.deepEqual([answer.status, answer.headers['tus-version']], [412, '1.0.0'])
     assert.equal(JSON.parse(answer.text).code, 'version_unsupported')
