@@ -21,6 +21,8 @@ const OTHERS: ReadonlySet<string> = new Set([
   // the environment of programs that are not ours
   'PATH',
   'CHROMIUM_PATH',
+  // what Kubernetes puts into the environment of pods
+  'REDIS_PORT',
 ])
 
 /** Names of other programs that the operations pages tell to look at. */
