@@ -63,9 +63,9 @@ export function plan(scale: number): PlannedWork[] {
   }
   const mib = (bytes: number): string => (bytes >= GIB ? `${bytes / GIB} GiB` : `${bytes / MIB} MiB`)
   const [large, eighth, chunked] = [size(GIB), size(GIB / 8), size(100 * MIB)]
-  const tiny = some(3000, 1500, 300)
-  const heads = some(6000, 4000, 1000)
-  const posts = some(5000, 2500, 600)
+  const tiny = some(2000, 1000, 250)
+  const heads = some(4000, 2500, 600)
+  const posts = some(4000, 2000, 400)
   const file = (requests: 1 | 2, target: PlannedWork['target']): PlannedWork => ({
     id: requests === 1 ? 'file' : 'file-two',
     title: requests === 1 ? '10 KiB file in one POST' : '10 KiB file in POST and PATCH',
