@@ -31,7 +31,11 @@ interface Owner {
 export async function lockData(dir: string): Promise<DataLock> {
   await mkdir(dir, { recursive: true, mode: 0o750 })
   const path = join(dir, 'lock')
-  const me: Owner = { pid: process.pid, startedAt: await startOf(process.pid), nonce: randomUUID() }
+  const me: Owner = {
+    pid: process.pid,
+    startedAt: (await statusOf(process.pid))?.startedAt ?? null,
+    nonce: randomUUID(),
+  }
   const mine = join(dir, `lock.${me.nonce}`)
   await writeFile(mine, JSON.stringify(me), { flush: true })
   try {
@@ -84,12 +88,20 @@ async function isAlive(owner: Owner): Promise<boolean> {
     // EPERM: it is there, and somebody else's.
     if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false
   }
-  const startedAt = await startOf(owner.pid)
-  return startedAt === null || owner.startedAt === null || startedAt === owner.startedAt
+  const status = await statusOf(owner.pid)
+  // Killed, and only not yet reaped (in a container without an init it never is): nobody works there any more.
+  if (status !== null && ENDED.has(status.state)) return false
+  return status === null || owner.startedAt === null || status.startedAt === owner.startedAt
 }
 
-/** Field 22 of /proc/PID/stat on Linux; null elsewhere. */
-async function startOf(pid: number): Promise<string | null> {
+/** States of a process that is over: a zombie, or about to be one. */
+const ENDED: ReadonlySet<string> = new Set(['Z', 'X', 'x'])
+
+/** Fields 3 and 22 of /proc/PID/stat on Linux; null elsewhere. */
+async function statusOf(pid: number): Promise<{ state: string; startedAt: string | null } | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
+  if (stat === null) return null
+  // The name before may itself hold spaces and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return { state: fields[0] ?? '', startedAt: fields[19] ?? null }
 }
