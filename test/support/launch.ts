@@ -11,11 +11,11 @@ export interface Launched {
   readonly pid: number
   /** Everything on its standard streams so far. */
   output(): string
-  /** Resolves when the output matches; rejects when it ends before, or after a minute. */
+  /** Resolves when the output matches; rejects when it ends before, or after `giveUpMs`. */
   says(pattern: RegExp): Promise<RegExpExecArray>
-  /** Resolves when it is gone: its exit code, or the signal's name. Rejects after a minute. */
+  /** Resolves when it is gone: its exit code, or the signal's name. Rejects after `giveUpMs`. */
   ends(): Promise<number | string>
-  /** Sends a signal (default SIGKILL) and waits until it is gone. */
+  /** Sends a signal (default SIGKILL), with `group` to its children too, and waits until it is gone. */
   kill(signal?: NodeJS.Signals): Promise<void>
 }
 
@@ -23,12 +23,30 @@ export interface LaunchOptions {
   /** Default: the project's root. */
   readonly cwd?: string
   readonly env: Env
+  /** For a program that starts others (npm): all of them are a process group of their own, ended together. */
+  readonly group?: boolean
+  /** Default: a minute. */
+  readonly giveUpMs?: number
 }
 
 /** Runs a command with nothing of this process's environment but what every program needs. */
-export function launch(command: string, args: readonly string[], { cwd = ROOT, env }: LaunchOptions): Launched {
+export function launch(command: string, args: readonly string[], options: LaunchOptions): Launched {
+  const { cwd = ROOT, env, group = false, giveUpMs = GIVE_UP_MS } = options
   const { PATH, HOME, TMPDIR } = process.env
-  const child = spawn(command, args, { cwd, env: { PATH, HOME, TMPDIR, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command, args, {
+    cwd,
+    env: { PATH, HOME, TMPDIR, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: group,
+  })
+  const send = (signal: NodeJS.Signals): void => {
+    try {
+      if (group && child.pid !== undefined) process.kill(-child.pid, signal)
+      else child.kill(signal)
+    } catch {
+      // Nobody is left of the group.
+    }
+  }
   let output = ''
   let changed = (): void => {}
   for (const stream of [child.stdout, child.stderr]) {
@@ -37,7 +55,7 @@ export function launch(command: string, args: readonly string[], { cwd = ROOT, e
       changed()
     })
   }
-  const lastResort = (): void => void child.kill('SIGKILL')
+  const lastResort = (): void => send('SIGKILL')
   process.once('exit', lastResort)
   // 'close' and not 'exit': the last words are read by then.
   const closed: Promise<number | string> = once(child, 'close').then(([code, signal]) => {
@@ -53,7 +71,7 @@ export function launch(command: string, args: readonly string[], { cwd = ROOT, e
   const within = async <T>(work: Promise<T>, what: string): Promise<T> => {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`${command} did not ${what}:\n${output}`)), GIVE_UP_MS)
+      timer = setTimeout(() => reject(new Error(`${command} did not ${what}:\n${output}`)), giveUpMs)
     })
     return Promise.race([work, late]).finally(() => clearTimeout(timer))
   }
@@ -74,7 +92,7 @@ export function launch(command: string, args: readonly string[], { cwd = ROOT, e
         `say ${pattern}`,
       ),
     async kill(signal = 'SIGKILL') {
-      child.kill(signal)
+      send(signal)
       await closed
     },
   }

@@ -58,8 +58,8 @@ export function authSettings(): void {
   shows('JWT_TENANT_CLAIM JWT_ROLES_CLAIM', 'which claims say tenant and roles', async (stage) => {
     const env = { AUTH_MODE: 'jwt', JWT_SECRET: SECRET, HOOKS_MODULE: await operatorsOnly(stage) }
     const service = await stage.start({ ...env, JWT_TENANT_CLAIM: 'org', JWT_ROLES_CLAIM: 'realm.roles' })
-    const roles = { realm: { roles: ['operator'] } }
-    const refused = await create(service, await signed({ org: 'a', roles: ['operator'] }))
+    const roles = { realm: { roles: ['uploader', 'reader', 'operator'] } }
+    const refused = await create(service, await signed({ org: 'a', roles: ['uploader', 'operator'] }))
     assert.equal(refused.status, 403, 'the claim "roles" is not the one')
     const created = await create(service, await signed({ org: 'a', ...roles }))
     assert.equal(created.status, 201)
