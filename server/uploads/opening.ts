@@ -40,7 +40,8 @@ async function enter(deps: Deps, row: Upload, { hold, taken }: Acquired): Promis
     hold.rowSeenAt = seenAt
     return new OpenUpload(deps, hold, now, taken.session, true)
   }
-  if (row.state === 'created') {
+  // A session that is there was saved by somebody who wrote: then the row moved on after we read it.
+  if (row.state === 'created' && taken.kind === 'rebuild') {
     // Nothing was ever stored: the first write raises the generation. Until then there is nothing to keep.
     hold.generation = row.generation
     return new OpenUpload(deps, hold, row, emptySession(row), false)

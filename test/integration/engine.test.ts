@@ -228,6 +228,33 @@ describe('engine on the embedded drivers', () => {
     assert.equal(sha256(await content(id)), sha256(bytes))
   })
 
+  test('a row that was read before others wrote says nothing once their session is there', async () => {
+    const id = await create(1000)
+    const gate = Promise.withResolvers<void>()
+    const late = world.coordination()
+    const take = late.take.bind(late)
+    const asked = Promise.withResolvers<void>()
+    late.take = async (...call) => {
+      asked.resolve()
+      await gate.promise
+      return take(...call)
+    }
+    const waiting = (await world.engine({ coordination: late })).append(ALICE, id, {
+      offset: 0,
+      body: null,
+      bodyLength: 0,
+    })
+    await asked.promise
+    // A process that wrote, acknowledged, and died before it let go.
+    const mute = world.coordination()
+    mute.release = async () => 'gone'
+    const dead = await world.engine({ coordination: mute, settings: { ...SETTINGS, leaseMs: 100 } })
+    assert.equal((await append(id, 0, bytesOf(300), dead)).offset, 300)
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    gate.resolve()
+    await assert.rejects(waiting, (error) => hasCode(error, 'offset_mismatch') && error.facts.offset === 300)
+  })
+
   test('a store that lost the open multipart upload ends the upload as lost', async () => {
     const bytes = bytesOf(2_000_000)
     const id = await create(bytes.length)
