@@ -1,0 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** Longest time that an idle client saves up for. */
+const SAVED_MS = 2000
+
+/** How fast one client sends, as a person's line would: time that it did not use it may use later, up to 2 s. */
+export class Pace {
+  #due = performance.now()
+
+  /** @param {number} bytesPerSecond 0: as fast as it can @param {AbortSignal} signal ends a wait */
+  constructor(bytesPerSecond, signal) {
+    this.msPerByte = bytesPerSecond === 0 ? 0 : 1000 / bytesPerSecond
+    this.signal = signal
+  }
+
+  /** Resolves when so many more bytes may be sent. @param {number} bytes */
+  async allow(bytes) {
+    if (this.msPerByte === 0) return
+    const now = performance.now()
+    this.#due = Math.max(this.#due, now - SAVED_MS) + bytes * this.msPerByte
+    if (this.#due - now >= 1) await sleep(this.#due - now, undefined, { signal: this.signal })
+  }
+}
