@@ -2,6 +2,7 @@
  * The process entry: configuration, service, signals; nothing else. `--embedded` (npm start) fills in the embedded
  * defaults; without it (npm run server) the environment says everything.
  */
+import './runtime.ts'
 import cluster from 'node:cluster'
 import { linkToPrimary } from './cluster/link.ts'
 import { Primary } from './cluster/primary.ts'

@@ -2,6 +2,7 @@
  * `npm run worker`: post-processing and post-* hooks alone, without HTTP. The same environment as `npm run server`;
  * as many of them as one likes. Each also relays the outbox, so that events flow while no server runs.
  */
+import './runtime.ts'
 import { startConsumer } from '../hooks/consumer.ts'
 import { createRelay } from '../hooks/relay.ts'
 import type { Config } from './config/config.ts'

@@ -27,5 +27,15 @@ export function createLogger(options: LoggerOptions): Logger {
     serializers: { err: (value: unknown) => value },
     hooks: { streamWrite: scrub },
   }
-  return options.destination === undefined ? pino(settings) : pino(settings, options.destination)
+  return pino(settings, options.destination ?? standardOutput())
+}
+
+/**
+ * Standard output, written in batches: a write a line was a seventh of the CPU of a small request. A line waits a
+ * quarter of a second at most; at the end of the process what waits is written.
+ */
+function standardOutput(): DestinationStream {
+  const stream = pino.destination({ fd: 1, sync: false, minLength: 4096, periodicFlush: 250 })
+  process.once('exit', () => stream.flushSync())
+  return stream
 }

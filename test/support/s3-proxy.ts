@@ -84,7 +84,10 @@ export async function startS3Proxy(endpoint: string): Promise<S3Proxy> {
       return answerFault(early, call, req, res)
     }
     const upstream = await openUpstream(req, target)
-    req.socket.once('close', () => breakOff(res.writableFinished ? null : upstream.socket))
+    const gone = () => breakOff(res.writableFinished ? null : upstream.socket)
+    req.socket.once('close', gone)
+    // A kept-alive connection outlives its calls.
+    res.once('finish', () => req.socket.off('close', gone))
     const answered = answerOf(upstream, res)
     req.pipe(upstream)
     const answer = await answered
