@@ -253,11 +253,11 @@ const sweeps = fc
   .map((given) => command('sweep', given, (sim) => sim.track('sweep', sim.sweep(given.on)), given.gap))
 
 /** `broken`: also faults, kills, stops and a Redis that forgets. */
-export function commands(broken: boolean, maxCommands: number) {
+export function commands(broken: boolean, maxCommands: number, replayPath?: string) {
   const usual = [creations, appends, appends, appends, appends, heads, heads, closings, sweeps, downloads]
   const rare = [terminations, slowness]
   const all = broken
     ? [...usual, ...rare, accidents, accidents, brokenAppends, brokenAppends, brokenAppends, brokenAppends]
     : [...usual, ...usual, ...rare]
-  return fc.commands(all, { maxCommands, size: 'max' })
+  return fc.commands(all, { maxCommands, size: 'max', ...(replayPath === undefined ? {} : { replayPath }) })
 }

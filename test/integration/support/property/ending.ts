@@ -13,6 +13,7 @@ const TRIES = 40
  */
 export async function bringToAnEnd(sim: Sim): Promise<void> {
   for (const { process } of sim.instances) process.heal()
+  sim.ending = true
   sim.note('faults stop')
   await sim.pass(PATIENCE_MS, () => sim.running.length === 0)
   if (sim.running.length > 0) violated(`still running after ${PATIENCE_MS} ms: ${sim.running.join(', ')}`)

@@ -36,6 +36,17 @@ export class UploadModel {
     this.length = length
   }
 
+  /** Counts a request while it runs. */
+  async busy<T>(work: () => Promise<T>): Promise<T> {
+    this.begun++
+    this.running++
+    try {
+      return await work()
+    } finally {
+      this.running--
+    }
+  }
+
   begin(offset: number, bytes: Buffer): Sending {
     const sending = { offset, bytes, floor: this.told, sent: 0, acknowledged: null }
     this.sendings.push(sending)

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { agrees } from '../../../../server/uploads/recovery.ts'
 import type { UploadId } from '../../../../server/uploads/words.ts'
 import { type UploadModel, violated } from './model.ts'
 import type { Outcome, Sent } from './requests.ts'
@@ -18,20 +19,16 @@ interface Patch {
 export async function watched(sim: Sim, upload: UploadModel, patch: Patch, run: () => Promise<Outcome>): Promise<void> {
   const { id } = upload
   const refusable = id !== null && mustBeRefused(sim, upload, patch)
-  const alone = upload.running === 0 && id !== null
+  const alone = upload.running === 0 && !sim.orphans
   const before = refusable && alone ? await lookAt(sim, id) : null
-  const { disturbances } = sim
-  const begun = ++upload.begun
-  upload.running++
-  const outcome = await run().finally(() => {
-    upload.running--
-  })
+  const { begun, disturbances } = { begun: upload.begun + 1, disturbances: sim.disturbances }
+  const outcome = await run()
   if (refusable && outcome !== 'died' && 'standing' in outcome) {
     violated(`an append at ${patch.offset} that has to be refused was taken: upload ${upload.number}`)
   }
   if (!before || !id || outcome === 'died' || upload.begun !== begun || sim.disturbances !== disturbances) return
   const after = await lookAt(sim, id)
-  if (after && !isDeepStrictEqual(after, before)) {
+  if (!isDeepStrictEqual(after, before)) {
     violated(
       `a refused append changed upload ${upload.number}:\n${JSON.stringify(before)}\nbecame\n${JSON.stringify(after)}`,
     )
@@ -50,13 +47,14 @@ function mustBeRefused(sim: Sim, upload: UploadModel, { offset, bytes, declared,
   return over && fits
 }
 
-/** Row, session and store of an upload that is at rest; null when it is not. */
+/** Row, session and store of an upload that is at rest; null when whoever takes it next has something to put right. */
 async function lookAt(sim: Sim, id: UploadId) {
   const [row, session, keys] = await Promise.all([
     sim.ground.records.find(id),
     sim.ground.peek(id),
     sim.ground.keysOf(id),
   ])
-  const resting = session.kind === 'free' || (session.kind === 'missing' && row?.state === 'created')
-  return row && resting ? { row, session, keys } : null
+  if (!row) return null
+  const untouched = session.kind === 'missing' && row.state === 'created'
+  return untouched || (session.kind === 'free' && agrees(session.session, row)) ? { row, session, keys } : null
 }

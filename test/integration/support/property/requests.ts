@@ -66,7 +66,7 @@ export function feed(sim: Sim, process: SimProcess, sending: Sending, how: Sent)
       const piece = sending.bytes.subarray(sending.sent, Math.min(last, sending.sent + how.chunk))
       sending.sent += piece.length
       process.deliver(() => void (body.destroyed || body.push(Buffer.from(piece))))
-    } while (how.everyMs === 0)
+    } while (how.everyMs === 0 || sim.ending)
     clock.after(how.everyMs, step)
   }
   const finish = (stream: Readable, { end }: Sent) => {
@@ -82,7 +82,7 @@ export async function head(sim: Sim, instance: Instance, upload: UploadModel): P
   const { id, told: floor, length: known } = upload
   if (!id) throw new Error('an upload without an id')
   const gone = upload.terminated
-  const outcome = await request(sim, instance, (engine) => engine.inspect(ALICE, id))
+  const outcome = await upload.busy(() => request(sim, instance, (engine) => engine.inspect(ALICE, id)))
   if (outcome === 'died') return outcome
   if ('error' in outcome) {
     refused(upload, outcome.error, floor, 'HEAD')
@@ -109,14 +109,18 @@ export async function append(
   const sending = upload.begin(offset, bytes)
   if (declared !== undefined) upload.declared.add(declared)
   const body = feed(sim, instance.process, sending, how)
-  const outcome = await request(sim, instance, (engine) =>
-    engine.append(ALICE, id, {
-      offset,
-      body,
-      bodyLength: how.sized ? bytes.length : null,
-      ...(declared === undefined ? {} : { declaredLength: declared }),
-    }),
-  ).finally(() => body.destroy())
+  const outcome = await upload
+    .busy(() =>
+      request(sim, instance, (engine) =>
+        engine.append(ALICE, id, {
+          offset,
+          body,
+          bodyLength: how.sized ? bytes.length : null,
+          ...(declared === undefined ? {} : { declaredLength: declared }),
+        }),
+      ),
+    )
+    .finally(() => body.destroy())
   if (outcome === 'died') return outcome
   if ('error' in outcome) {
     refused(upload, outcome.error, sending.floor, 'PATCH')
@@ -162,10 +166,12 @@ export async function terminate(sim: Sim, instance: Instance, upload: UploadMode
   const { id } = upload
   if (!id) throw new Error('an upload without an id')
   upload.terminationBegun = true
-  const outcome = await request(sim, instance, async (engine) => {
-    await engine.terminate(ALICE, id)
-    return { upload: await engine.record(ALICE, id), offset: 0 }
-  })
+  const outcome = await upload.busy(() =>
+    request(sim, instance, async (engine) => {
+      await engine.terminate(ALICE, id)
+      return { upload: await engine.record(ALICE, id), offset: 0 }
+    }),
+  )
   if (outcome === 'died') return
   if ('error' in outcome) return refused(upload, outcome.error, 0, 'DELETE')
   upload.terminated = true

@@ -8,6 +8,8 @@ export interface Runs {
   readonly numRuns: number
   readonly seed?: number
   readonly path?: string
+  /** What the report says behind the commands: without it a shrunk path leads nowhere. */
+  readonly replayPath?: string
   /** Also faults, kills, stops and a Redis that forgets. */
   readonly broken: boolean
   readonly maxCommands?: number
@@ -45,12 +47,13 @@ export async function check(runs: Runs): Promise<Result> {
   const { broken, ground = memoryGround, shrink = true } = runs
   let last: { readonly sim: Sim; readonly error: unknown } | null = null
   const counts = new Map<string, number>()
-  const property = fc.asyncProperty(shapes(broken), commands(broken, runs.maxCommands ?? 25), async (shape, steps) => {
+  const steps = commands(broken, runs.maxCommands ?? 25, runs.replayPath)
+  const property = fc.asyncProperty(shapes(broken), steps, async (shape, chosen) => {
     const sim = await Sim.open(shape, ground(shape))
     try {
       const how = { chunk: 8, everyMs: 0, until: 1, end: 'ended', sized: true } as const
       await sim.wait('a creation', 1000, create(sim, sim.instance(0), { length: shape.length, bytes: null, how }))
-      await fc.asyncModelRun(() => ({ model: {} satisfies Nothing, real: sim }), steps)
+      await fc.asyncModelRun(() => ({ model: {} satisfies Nothing, real: sim }), chosen)
       sim.count(`uploads ${sim.uploads.length}`)
       await bringToAnEnd(sim)
     } catch (error) {

@@ -66,6 +66,8 @@ export class Sim {
   #running = new Map<string, number>()
   /** The first thing that went wrong; thrown at the next step. */
   failure: unknown = null
+  /** Clients that are slow send the rest at once. */
+  ending = false
   /** How often something was broken on purpose. */
   disturbances = 0
   /** Has anything been broken that may leave orphans in the store? */
@@ -197,6 +199,7 @@ export class Sim {
         coordination: coordinationOf(process, coordination),
         records: recordsOf(process, records),
         gatekeeper: OPEN_GATE,
+        report: (message, error) => this.note(`${process.name}: ${message}: ${String(error)}`),
         events: {
           ...quietEvents(),
           held: (kind) => this.count(kind),

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { MUTATIONS, type Mutation } from './support/property/mutations.ts'
+
+const LONG = process.env.TEST_LONG === '1'
+const ROOT = join(import.meta.dirname, '..', '..')
+/** Runs within which a seeded bug must be found. */
+const RUNS = 4000
+
+/**
+ * Is the property test worth anything? Each bug is written into a copy of the engine, and the same runs that the engine
+ * passes have to find it.
+ */
+describe('the property test finds each seeded bug (TEST_LONG=1)', { skip: !LONG }, () => {
+  let copy: string
+
+  before(async () => {
+    copy = await mkdtemp(join(tmpdir(), 'mutants-'))
+    for (const folder of ['server', 'db', 'test/integration/support', 'test/support', 'package.json']) {
+      await cp(join(ROOT, folder), join(copy, folder), { recursive: true })
+    }
+    await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
+  })
+  after(() => rm(copy, { recursive: true, force: true }))
+
+  test('the copy as it is passes', async () => {
+    for (const broken of [false, true]) assert.equal((await runs(copy, broken, 300)).failed, false)
+  })
+
+  for (const mutation of MUTATIONS) {
+    test(`a bug that ${mutation.name}`, async (t) => {
+      const path = join(copy, 'server', 'uploads', mutation.file)
+      const source = await readFile(path, 'utf8')
+      await writeFile(path, mutate(source, mutation))
+      try {
+        const found = await runs(copy, mutation.broken, RUNS)
+        assert.ok(found.failed, `not found in ${RUNS} runs`)
+        t.diagnostic(`found in run ${found.runs}`)
+      } finally {
+        await writeFile(path, source)
+      }
+    })
+  }
+})
+
+function mutate(source: string, { file, find, replace }: Mutation): string {
+  assert.equal(source.split(find).length, 2, `${file} has no longer exactly one: ${find}`)
+  return source.replace(find, () => replace)
+}
+
+function runs(folder: string, broken: boolean, count: number): Promise<{ failed: boolean; runs: number }> {
+  const cli = join(folder, 'test', 'integration', 'support', 'property', 'cli.ts')
+  const options = ['--no-shrink', `--runs=${count}`, '--seed=1', ...(broken ? ['--broken'] : [])]
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [cli, ...options], { timeout: 300_000, maxBuffer: 1e8 }, (error, stdout) => {
+      const line = stdout.split('\n')[0]
+      if (line) resolve(JSON.parse(line))
+      else reject(error ?? new Error('no output'))
+    })
+  })
+}
