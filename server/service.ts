@@ -111,6 +111,7 @@ async function assemble(
     records: database.records,
     gatekeeper: hooks.gatekeeper,
     events: { ...metrics.engine, outbox: () => relay.nudge() },
+    report: log.background,
   })
   watch(config, metrics, engine.gauges, database, connections)
   const { limitBytes, warningThreshold: threshold } = config.memory

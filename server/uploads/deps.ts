@@ -57,14 +57,31 @@ export interface Deps {
   readonly background: Background
 }
 
+/** Told of a failure that no request waits for. */
+export type Report = (work: string, error: unknown) => void
+
 /** Promises that somebody must wait for before the process ends. */
 export class Background {
   readonly #running = new Set<Promise<unknown>>()
+  readonly #report: Report
 
-  /** Keeps `work`; a failure is reported to `onError`, never thrown. */
-  keep(work: Promise<unknown>, onError: (error: unknown) => void = () => {}): void {
-    const kept = work.catch(onError).finally(() => this.#running.delete(kept))
+  constructor(report: Report) {
+    this.#report = report
+  }
+
+  /** Keeps `work`, whose failure somebody else hears of. */
+  keep(work: Promise<unknown>): void {
+    const kept = work.catch(() => {}).finally(() => this.#running.delete(kept))
     this.#running.add(kept)
+  }
+
+  /** Keeps `work`, and reports its failure under a name. */
+  run(name: string, work: Promise<unknown>): void {
+    this.keep(work.catch((error) => this.#report(name, error)))
+  }
+
+  report(name: string, error: unknown): void {
+    this.#report(name, error)
   }
 
   async settled(): Promise<void> {

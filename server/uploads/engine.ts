@@ -3,7 +3,7 @@ import { append } from './appending.ts'
 import { BlockPool } from './block-pool.ts'
 import { allowedRow, type Context } from './context.ts'
 import { create } from './creating.ts'
-import { Background, type EngineSettings } from './deps.ts'
+import { Background, type EngineSettings, type Report } from './deps.ts'
 import { Finishes } from './finishes.ts'
 import { HoldKeeper } from './hold-keeper.ts'
 import { inspect } from './inspecting.ts'
@@ -33,6 +33,8 @@ export interface EngineOptions {
   readonly records: Records
   readonly gatekeeper: Gatekeeper
   readonly events: EngineEvents
+  /** Default: nobody hears of it. */
+  readonly report?: Report
 }
 
 /** What the gauges read. */
@@ -58,7 +60,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
     dropClean: (bytes) => tails.drop(bytes),
   })
   tails.attach(memory)
-  const background = new Background()
+  const background = new Background(options.report ?? (() => {}))
   const holds = new HoldKeeper({ coordination, records, leaseMs: settings.leaseMs, held: events.held })
   const context: Context = {
     settings,

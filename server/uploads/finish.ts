@@ -61,7 +61,7 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
   )
   events.finished(row, length)
   note(deps, open, 'finish')
-  deps.background.keep(removeLeftovers(deps, open, row, segments))
+  deps.background.run('removing leftovers of a finished upload', removeLeftovers(deps, open, row, segments))
   return row
 }
 

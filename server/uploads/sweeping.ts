@@ -1,5 +1,6 @@
 import type { Context } from './context.ts'
 import { driveFinish } from './driving.ts'
+import { hasCode } from './errors.ts'
 import { endUnfinished } from './terminating.ts'
 
 /** A finish that did not move for this long stands still. */
@@ -15,16 +16,26 @@ export async function sweep(context: Context): Promise<{ finished: number; expir
   for (const row of due.finishing) {
     if (context.stopping()) break
     // One that fails now is tried again in the next round; it must not keep the others waiting.
-    const driven = await driveFinish(context, row, now, 0).catch(() => undefined)
+    const driven = await orReported(context, `finishing upload ${row.id}`, driveFinish(context, row, now, 0))
     if (driven === null) finished++
   }
   for (const row of due.expired) {
     if (context.stopping()) break
     // Never from under a request that writes it: such an upload lives on.
-    const ended = await endUnfinished(context, row, now, 'expired', 0).catch(() => null)
+    const ended = await orReported(context, `expiring upload ${row.id}`, endUnfinished(context, row, now, 'expired', 0))
     if (!ended) continue
     expired++
     context.events.expired(ended)
   }
   return { finished, expired }
+}
+
+/** undefined: it failed. Somebody who writes the upload just now is no failure. */
+async function orReported<T>(context: Context, name: string, work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (!hasCode(error, 'upload_busy')) context.background.report(name, error)
+    return undefined
+  }
 }
