@@ -73,7 +73,9 @@ export class Channel {
       await this.#options.publish(BEAT)
       this.#silences++
     } catch {
-      // Redis is away altogether: silence says nothing about this connection.
+      // Redis is away altogether, and silence says nothing about this connection. Once it is back the first one does:
+      // this connection may still hang on a primary that is none any more.
+      this.#silences = 2
     }
   }
 

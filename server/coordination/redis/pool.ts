@@ -1,6 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Cluster } from 'ioredis'
 import { UploadError } from '../../uploads/errors.ts'
 import type { RedisClient } from './client.ts'
+import { dropSilentNodes } from './silent.ts'
 
 export interface RedisPoolOptions {
   readonly open: () => RedisClient
@@ -26,7 +28,7 @@ interface Member {
 
 /**
  * The command connections of a process. A call goes to the least busy one that is ready. While Redis is away calls wait
- * for a connection until their deadline and are then refused; nothing is queued beyond that, nothing is sent twice.
+ * for a connection until their deadline and are then refused; nothing is queued beyond that.
  */
 export class RedisPool {
   readonly #options: RedisPoolOptions
@@ -131,6 +133,8 @@ export class RedisPool {
   #replace(member: Member): void {
     if (!this.#members.has(member) || this.#closed) return
     this.#lastError = new Error(`No answer within ${this.#options.deadlineMs} ms`)
+    // One silent node is no reason to break off what runs on the others.
+    if (member.client instanceof Cluster) return void dropSilentNodes(member.client, this.#options.deadlineMs / 2)
     this.#forget(member)
     member.client.disconnect()
     if (this.#members.size < this.#options.min) this.#open()
