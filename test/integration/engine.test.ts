@@ -126,9 +126,8 @@ describe('engine on the embedded drivers', () => {
     const appending = one.append(ALICE, id, { offset: 0, body, bodyLength: bytes.length })
     const cut = assert.rejects(appending, (error) => hasCode(error, 'upload_busy'))
     send(bytes.subarray(0, 600_000))
-    await new Promise((resolve) => setTimeout(resolve, 100))
-    const { offset } = await two.inspect(ALICE, id)
-    assert.equal(offset, 600_000)
+    let offset = 0
+    while (offset < 600_000) offset = (await two.inspect(ALICE, id)).offset
     await append(id, offset, bytes.subarray(offset), two)
     await cut
     assert.equal(sha256(await content(id)), sha256(bytes))
@@ -319,10 +318,11 @@ describe('engine on the embedded drivers', () => {
     const appending = dead.append(ALICE, id, { offset: 0, body, bodyLength: bytes.length })
     const lost = assert.rejects(appending)
     send(bytes.subarray(0, 1_100_000))
-    await new Promise((resolve) => setTimeout(resolve, 100))
     // What a killed process leaves: its token and its session, and nobody who renews.
-    const peek = await world.coordination().peek(id)
-    assert.equal(peek.kind, 'held')
+    for (let parts = 0; parts < 1_048_576; await new Promise(setImmediate)) {
+      const peek = await world.coordination().peek(id)
+      parts = peek.kind === 'held' ? (peek.session?.offset ?? 0) : 0
+    }
     world.state.forget()
     const { offset } = await two.inspect(ALICE, id)
     assert.equal(offset, 1_048_576)
