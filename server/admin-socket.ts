@@ -21,13 +21,15 @@ export function ofWorker(path: string, worker: number | undefined): string {
 
 /**
  * Listens on a Unix socket that only this process's own user can open: its directory is 0700 when we make it, the socket
- * 0600. Throws when the place is somebody else's or in use. Closing the server removes it.
+ * 0600. Throws when the place is somebody else's, in use, or in a directory whose parent is not there. Closing the server removes it.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
   if (Buffer.byteLength(path) > LONGEST_PATH) {
     throw new Error(`${path} is longer than the ${LONGEST_PATH} bytes that a socket's path may have`)
   }
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await mkdir(dirname(path), { mode: 0o700 }).catch((error) => {
+    if (error.code !== 'EEXIST') throw error
+  })
   await refuseForeign(dirname(path))
   if (await answers(path)) throw new Error(`another process listens on ${path}`)
   await unlink(path).catch(() => {})

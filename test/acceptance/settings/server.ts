@@ -1,7 +1,11 @@
 /** Where the service listens, what it says of itself, and how it stops. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { launchServer } from '../../support/launch.ts'
 import { eventually, sampleBytes, Tus } from '../support/tus.ts'
 import { Wire } from '../support/wire.ts'
@@ -26,6 +30,17 @@ export function serverSettings(): void {
     const [, address = ''] = await anyPort.says(/"address":"(http:[^"]+)"/)
     assert.notEqual(new URL(address).port, '0')
     assert.equal((await fetch(`${address}/livez`)).status, 200)
+  })
+
+  shows('WORKERS', 'how many processes share the port', async (stage) => {
+    const one = await stage.start({})
+    const three = await stage.start({ WORKERS: '3' })
+    const processes = async ({ pid }: { readonly pid: number }) =>
+      (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').filter(Boolean).length
+    assert.equal(await processes(one), 0)
+    await eventually(async () => (await processes(three)) === 3, 'three workers run')
+    assert.equal((await new Tus(three.url).post({ length: 1 })).status, 201)
+    await three.kill('SIGTERM')
   })
 
   shows('PUBLIC_URL RELATIVE_LOCATION TRUSTED_PROXIES', 'what Location begins with', async (stage) => {
@@ -61,6 +76,20 @@ export function serverSettings(): void {
     assert.deepEqual(await allowed(listed, other), [other, 'true'])
     assert.deepEqual(await allowed(listed, evil), [undefined, undefined])
     assert.deepEqual(await allowed(open, evil), ['*', undefined])
+  })
+
+  shows('ADMIN_SOCKET', 'where the local socket for administration is', async (stage) => {
+    const dir = await mkdtemp(join(tmpdir(), 'admin-'))
+    stage.later(() => rm(dir, { recursive: true, force: true }))
+    const socketPath = join(dir, 'own', 'admin.sock')
+    await stage.start({ ADMIN_SOCKET: socketPath })
+    const asked = request({ socketPath, host: 'localhost', path: '/admin/db-status', agent: false }).end()
+    const [answer]: IncomingMessage[] = await once(asked, 'response')
+    answer?.resume()
+    assert.equal(answer?.statusCode, 200)
+    // A place that it cannot have is no reason not to serve.
+    const without = await stage.start({ ADMIN_SOCKET: '/proc/nowhere/admin.sock' })
+    assert.ok(without.logs().includes('no local socket for administration'))
   })
 
   shows('SHUTDOWN_TIMEOUT', 'how long a reader that stands still keeps a stop waiting', async (stage) => {
