@@ -190,7 +190,11 @@ export class Appender {
         if (!part) throw this.#ended()
         piece.release(true)
         // A part behind one that failed does not count: the offset moves over bytes without a gap.
-        if (this.#failure) return
+        if (this.#failure) {
+          // It is in the store all the same: the next holder must not go on as if it were not.
+          this.#open.hold.unanswered = true
+          return
+        }
         await this.#open.save({ offset: end, tails: [] }, [part])
         this.#forget(absorbed)
       } catch (error) {

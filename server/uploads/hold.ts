@@ -21,7 +21,10 @@ export class Hold {
   generation: number | null
   /** A raise of its own is on its way: both generations are right meanwhile. */
   raisingTo: number | null = null
-  /** A storage write stayed without an answer: the next holder must not go on as if nothing were in flight. */
+  /**
+   * A storage write stayed without an answer, or was stored and is not in the session: the next holder must not go on
+   * as if the session said all there is or will be.
+   */
   unanswered = false
   /** Instances that wait for the release. */
   readonly askers = new Set<string>()

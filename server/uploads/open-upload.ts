@@ -75,7 +75,11 @@ export class OpenUpload {
   async save(change: Partial<Session>, parts?: readonly Part[]): Promise<void> {
     this.hold.assert()
     const session = { ...this.#session, generation: this.hold.epoch, ...change }
-    const kept = await this.#deps.coordination.save(this.#row.id, this.hold.token, session, parts)
+    const kept = await this.#deps.coordination.save(this.#row.id, this.hold.token, session, parts).catch((error) => {
+      // The store may have what the session does not say: a rebuild must never count it behind what comes next.
+      this.hold.unanswered = true
+      throw error
+    })
     if (kept !== 'kept') {
       this.hold.lose(kept === 'gone' ? 'its session is gone' : 'another request took it')
       this.hold.assert()

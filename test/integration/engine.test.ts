@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { crc32 } from 'node:zlib'
-import { hasCode } from '../../server/uploads/errors.ts'
+import { hasCode, UploadError } from '../../server/uploads/errors.ts'
 import type { ByteStore } from '../../server/uploads/ports/byte-store.ts'
 import type { UploadId } from '../../server/uploads/words.ts'
 import {
@@ -252,6 +252,26 @@ describe('engine on the embedded drivers', () => {
     await new Promise((resolve) => setTimeout(resolve, 150))
     gate.resolve()
     await assert.rejects(waiting, (error) => hasCode(error, 'offset_mismatch') && error.facts.offset === 300)
+  })
+
+  test('a tail that was stored and not saved never counts behind what another client wrote', async () => {
+    const coordination = world.coordination()
+    const save = coordination.save.bind(coordination)
+    coordination.save = async (upload, token, session, parts) => {
+      if (session.tails.length > 0) throw new UploadError('coordination_unavailable', 'Redis is away')
+      return save(upload, token, session, parts)
+    }
+    const unlucky = await world.engine({ coordination })
+    const [bytes, others] = [bytesOf(600_000), bytesOf(1000)]
+    const id = await create(600_000)
+    await assert.rejects(append(id, 0, bytes.subarray(0, 599_999), unlucky), { code: 'coordination_unavailable' })
+    assert.equal((await two.inspect(ALICE, id)).offset, 524_288)
+    await append(id, 524_288, others, two)
+    world.state.forget()
+    assert.equal((await two.inspect(ALICE, id)).offset, 525_288)
+    await append(id, 525_288, bytes.subarray(525_288), two)
+    const expected = Buffer.concat([bytes.subarray(0, 524_288), others, bytes.subarray(525_288)])
+    assert.equal(sha256(await content(id)), sha256(expected))
   })
 
   test('a store that lost the open multipart upload ends the upload as lost', async () => {

@@ -29,8 +29,15 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'counts a part behind one that failed',
     file: 'appender.ts',
-    find: 'if (this.#failure) return\n',
-    replace: '',
+    find: 'if (this.#failure) {\n          // It is',
+    replace: 'if (part.bytes === 0) {\n          // It is',
+    broken: true,
+  },
+  {
+    name: 'hands on cleanly what the session does not say',
+    file: 'open-upload.ts',
+    find: 'this.hold.unanswered = true\n      throw error',
+    replace: 'throw error',
     broken: true,
   },
   {
