@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import type { Env } from './service.ts'
+import { type Env, surroundings } from './service.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const GIVE_UP_MS = 60_000
@@ -100,5 +100,5 @@ export function launch(command: string, args: readonly string[], options: Launch
 
 /** The service in production mode, as `npm run server` starts it. */
 export function launchServer(env: Env): Launched {
-  return launch(process.execPath, [join(ROOT, 'server', 'main.ts')], { env })
+  return launch(process.execPath, [join(ROOT, 'server', 'main.ts')], { env: { ...surroundings(), ...env } })
 }

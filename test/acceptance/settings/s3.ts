@@ -1,11 +1,11 @@
 /** How the store is reached, and where in it the bytes lie. */
 import assert from 'node:assert/strict'
-import { DeleteBucketCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { DeleteBucketCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import { FaultProxy } from '../../support/fault-proxy.ts'
 import { launchServer } from '../../support/launch.ts'
 import { freshPrefix, s3Client } from '../../support/services.ts'
 import { eventually, sampleBytes, Tus } from '../support/tus.ts'
-import { type Stage, shows } from './stage.ts'
+import { events, metric, type Stage, shows } from './stage.ts'
 
 const MIB = 1024 * 1024
 
@@ -83,6 +83,33 @@ export function s3Settings(): void {
     assert.equal(await piecesOf(stage, 'false'), 2)
     assert.equal(await piecesOf(stage, 'true'), 4)
   })
+
+  shows(
+    'ORPHAN_SWEEP_EVERY ORPHAN_AGE ORPHAN_DRY_RUN',
+    'what happens to an object that no row names',
+    async (stage) => {
+      const client = s3Client(stage.world.s3)
+      stage.later(() => client.destroy())
+      const Bucket = stage.world.bucket
+      const Key = 'uploads/ff/01890a5d-ac96-774b-bcce-b302099a80ff/1-interrupted'
+      await client.send(new PutObjectCommand({ Bucket, Key, Body: 'left behind' }))
+      const isThere = async () => (await client.send(new ListObjectsV2Command({ Bucket }))).KeyCount === 1
+      // As old as the oldest upload that may still go on, so that the object's id is not too long ago.
+      const env = { ORPHAN_SWEEP_EVERY: '1s', UPLOAD_EXPIRES_AFTER: '3650d' }
+      const sweep = async (more: Record<string, string>) => {
+        const service = await stage.start({ ...env, ...more })
+        await eventually(async () => events(service, 'uploads.orphans_swept').length > 1, 'it swept twice', 60_000)
+        const found = await metric(service, 'upload_orphans_total{kind="object"}')
+        await service.kill()
+        return found
+      }
+      assert.equal(await sweep({ ORPHAN_AGE: '1h' }), 0, 'it is too young')
+      assert.ok((await sweep({ ORPHAN_AGE: '1s', ORPHAN_DRY_RUN: 'true' })) > 0)
+      assert.ok(await isThere(), 'it was only counted')
+      assert.equal(await sweep({ ORPHAN_AGE: '1s' }), 1)
+      assert.ok(!(await isThere()), 'it was removed')
+    },
+  )
 
   shows('S3_FORCE_PATH_STYLE', 'the bucket in the path or in the name of the host', async (stage) => {
     const proxy = await recorder(stage)
