@@ -16,6 +16,7 @@ export const OPERATIONS = /** @type {const} */ ([
 
 /** @typedef {(typeof OPERATIONS)[number]} Operation */
 /** @typedef {'requests' | 'errors' | 'busy' | 'cuts' | 'staleConnections' | 'acknowledgedBytes' | 'steadyBytes' | 'uploadsBegun' | 'uploadsVerified' | 'uploadsFailed' | 'uploadsUnfinished' | 'wrongContents'} Counter */
+/** @typedef {Pick<Figures, 'latency' | 'acknowledged' | 'count' | 'error'>} Recorder what an upload tells while it goes */
 /** @typedef {{ at: string, what: string, detail: string }} Example */
 
 /** What happened, in memory that does not grow with the run. */
@@ -53,6 +54,11 @@ export class Figures {
       this.#latencies.set(operation, histogram)
     }
     histogram.record(Math.max(1, Math.round(ms * 1000)))
+  }
+
+  /** @param {Counter} counter */
+  count(counter) {
+    this.counts[counter] += 1
   }
 
   /** @param {number} bytes that the server has said it has */

@@ -152,12 +152,12 @@ export class Run {
 
   /** @param {Source} source @param {Pace} pace */
   async #oneUpload(source, pace) {
-    const { counts } = this.#figures
-    counts.uploadsBegun += 1
+    const figures = this.#figures
+    figures.count('uploadsBegun')
     const upload = new Upload(
       {
         client: this.#client,
-        figures: this.#figures,
+        figures,
         pace,
         signal: this.#stopped.signal,
         random: Math.random,
@@ -167,14 +167,14 @@ export class Run {
     )
     try {
       await upload.run()
-      counts.uploadsVerified += 1
+      figures.count('uploadsVerified')
     } catch (error) {
       if (this.#stopped.signal.aborted) {
-        counts.uploadsUnfinished += 1
+        figures.count('uploadsUnfinished')
         return
       }
       if (!(error instanceof UploadFailed)) throw error
-      counts.uploadsFailed += 1
+      figures.count('uploadsFailed')
       await this.#pause(AFTER_FAILURE_MS)
     }
   }

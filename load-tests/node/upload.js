@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Cut, NoAnswer } from './http-client.js'
 
 /** @import { Answer, HttpClient, Request } from './http-client.js' */
-/** @import { Figures, Operation } from './figures.js' */
+/** @import { Operation, Recorder } from './figures.js' */
 /** @import { Pace } from './pace.js' */
 /** @import { Source } from './content.js' */
 
@@ -26,7 +26,7 @@ export class UploadFailed extends Error {}
 /**
  * @typedef {object} Tools
  * @property {HttpClient} client
- * @property {Figures} figures
+ * @property {Recorder} figures
  * @property {Pace} pace
  * @property {AbortSignal} signal
  * @property {() => number} random from 0 to below 1
@@ -87,11 +87,11 @@ export class Upload {
         this.#failures = 0
         return
       }
-      if (answer.status === 423 && this.#broken) figures.counts.busy += 1
+      if (answer.status === 423 && this.#broken) figures.count('busy')
       else this.#count('PATCH', answer)
       await this.#wait(answer)
     } catch (error) {
-      if (error instanceof Cut) figures.counts.cuts += 1
+      if (error instanceof Cut) figures.count('cuts')
       else if (!(error instanceof NoAnswer)) throw error
     }
     this.#broken = true
@@ -172,7 +172,7 @@ export class Upload {
   /** @param {string} where @param {string} sha256 @param {Answer} [answer] */
   #compare(where, sha256, answer) {
     if (sha256 === this.#source.sha256) return
-    this.#tools.figures.counts.wrongContents += 1
+    this.#tools.figures.count('wrongContents')
     const bytes = answer === undefined ? '' : `, Content-Length ${answer.headers['content-length']}`
     throw this.#failed(`${where}: wrong content`, `SHA-256 ${sha256}, sent ${this.#source.sha256}${bytes}`)
   }
@@ -195,7 +195,7 @@ export class Upload {
           return answer
         }
         if (this.#mayBeBusy(operation, answer)) {
-          this.#tools.figures.counts.busy += 1
+          this.#tools.figures.count('busy')
           if (performance.now() > busyUntil) throw this.#failed(`${operation}: busy`, `for ${BUSY_MS / 1000} s`)
         } else this.#count(operation, answer)
       } catch (error) {
@@ -214,10 +214,10 @@ export class Upload {
   /** @param {Operation} operation @param {Request} request @returns {Promise<Answer>} */
   async #send(operation, request) {
     const { client, figures } = this.#tools
-    figures.counts.requests += 1
+    figures.count('requests')
     try {
       const answer = await client.send(request, () => {
-        figures.counts.staleConnections += 1
+        figures.count('staleConnections')
       })
       if (answer.status < 300) figures.latency(operation, answer.ms)
       return answer

@@ -6,8 +6,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { type Fault, startFaultyServer } from '../support/faulty-tus-server.ts'
 import { freshDataDir, startService } from '../support/service.ts'
-import { type Fault, startFaultyServer } from './support/faulty-server.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 /** Times of a busy test machine are no finding; thresholds of errors and contents stay the guide's. */
