@@ -128,9 +128,18 @@ export class OpenUpload {
       length += chunk.length
     }
     if (length !== tail.end - tail.start) {
+      // Whoever ended the upload meanwhile deleted it: no fault then.
+      await this.#stillOurs()
       throw new UploadError('internal', `Tail ${key} has ${length} bytes instead of ${tail.end - tail.start}.`)
     }
     return { chunks, length }
+  }
+
+  /** Throws hold_lost when the row has another generation by now. */
+  async #stillOurs(): Promise<void> {
+    const generations = await this.#deps.records.generations([this.#row.id])
+    if (generations.get(this.#row.id) !== this.hold.epoch) this.hold.lose('the row moved on without it')
+    this.hold.assert()
   }
 
   /** Lets go: for the next holder to go on from, or with nothing left behind. */
