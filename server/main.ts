@@ -11,6 +11,7 @@ import { ConfigError, loadConfig } from './config/load.ts'
 import { DataLocked } from './data-lock.ts'
 import { createLog, type Log } from './observability/log.ts'
 import { type Service, startService } from './service.ts'
+import { StartFault } from './start-fault.ts'
 
 const embedded = process.argv.includes('--embedded')
 
@@ -85,7 +86,13 @@ async function start(config: Config, log: Log): Promise<void> {
     if (service) service.stop('cannot go on').finally(end)
     else end()
   }
-  service = await startService(config, log, onFatal, link)
+  try {
+    service = await startService(config, log, onFatal, link)
+  } catch (error) {
+    // Another worker would not fare better: the primary ends instead of trying for ever.
+    if (error instanceof StartFault) link?.fatal(error.message)
+    throw error
+  }
   if (config.embedded) greet(config, service.address)
 }
 
@@ -105,6 +112,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  if (error instanceof ConfigError || error instanceof DataLocked) refuse(error.message)
+  if (error instanceof ConfigError || error instanceof DataLocked || error instanceof StartFault) refuse(error.message)
   refuse(error instanceof Error ? (error.stack ?? error.message) : String(error))
 })

@@ -26,9 +26,11 @@ import { createMetrics, EXPOSITION_TYPE, type Exposition, type Metrics } from '.
 import { observedHttpLog } from './observability/observed-http.ts'
 import { observedStore } from './observability/observed-store.ts'
 import { type Phase, shutDown } from './shutdown.ts'
+import { cannotListen, StartFault } from './start-fault.ts'
 import { TusServer } from './tus/server.ts'
 import { createEngine } from './uploads/engine.ts'
 import { hasCode } from './uploads/errors.ts'
+import type { UploadId } from './uploads/id.ts'
 
 /** A service that runs. */
 export interface Service {
@@ -156,7 +158,10 @@ async function assemble(
     pages: createPages({ ...config.uploads, ...config.server, authMode: config.auth.mode }),
   })
   const http = createHttpServer(app, { maxHeaderBytes: config.server.maxHeaderBytes })
-  const port = await http.listen(config.server.port, config.server.host)
+  const { host: hostName, port: wantedPort } = config.server
+  const port = await http.listen(wantedPort, hostName).catch((error: unknown) => {
+    throw cannotListen(error, hostName, wantedPort)
+  })
   before('http', () => http.close(config.server.shutdownTimeoutMs))
   const admin = createHttpServer(createAdminApp(httpParts), { maxHeaderBytes: config.server.maxHeaderBytes })
   before('administration', () => admin.close(ADMIN_CLOSE_MS))
@@ -170,7 +175,7 @@ async function assemble(
 
   const background = becomeWhole()
   before('background', () => background.stop())
-  const host = config.server.host.includes(':') ? `[${config.server.host}]` : config.server.host
+  const host = hostName.includes(':') ? `[${hostName}]` : hostName
   const address = `http://${host}:${port}`
   log.listening({ address, drivers })
   return address
@@ -236,7 +241,10 @@ async function wholeInstance(link: Link): Promise<Exposition> {
 export async function hooksOf(config: Config, log: Log, database: Database): Promise<LoadedHooks> {
   const { module, timeoutMs } = config.hooks
   if (module === null) return noHooks
-  return loadHooks(module, { log: log.child('hooks'), find: (id) => database.records.find(id), timeoutMs })
+  const options = { log: log.child('hooks'), find: (id: UploadId) => database.records.find(id), timeoutMs }
+  return loadHooks(module, options).catch((error: unknown) => {
+    throw error instanceof Error ? new StartFault(`HOOKS_MODULE cannot be used. ${error.message}`, error) : error
+  })
 }
 
 /** Asks again, each second, while what is asked for is away. */

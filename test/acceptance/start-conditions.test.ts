@@ -67,13 +67,28 @@ describe('the start', { concurrency: 2 }, () => {
     }
   })
 
-  test('a port that is taken ends it with a sentence', async () => {
+  test('a port that is taken ends it with a sentence, also with several workers', async () => {
     const first = launchServer({ ...world.env, HOST: '127.0.0.1', PORT: '0' })
     const { port } = new URL(await addressOf(first))
-    const second = launchServer({ ...world.env, HOST: '127.0.0.1', PORT: port })
-    assert.equal(await second.ends(), 1)
-    assert.match(second.output(), new RegExp(`${port}.*(in use|EADDRINUSE)|EADDRINUSE.*${port}`))
+    for (const WORKERS of ['1', '2']) {
+      const second = launchServer({ ...world.env, WORKERS, HOST: '127.0.0.1', PORT: port })
+      assert.equal(await second.ends(), 1)
+      const sentence = new RegExp(
+        `^Port ${port} of 127.0.0.1 is in use. Stop what listens there, or .* PORT=\\d+$`,
+        'm',
+      )
+      assert.match(second.output(), sentence)
+      assert.doesNotMatch(second.output(), /\n {4}at /, 'no stack')
+    }
     await first.kill()
+  })
+
+  test('a hook module that is not there ends it with a sentence, also with several workers', async () => {
+    for (const WORKERS of ['1', '2']) {
+      const server = launchServer({ ...world.env, WORKERS, HOOKS_MODULE: './no/such/hooks.ts', PORT: '0' })
+      assert.equal(await server.ends(), 1)
+      assert.match(server.output(), /^HOOKS_MODULE cannot be used\. hooks: there is no file \S+\/no\/such\/hooks\.ts$/m)
+    }
   })
 
   test('Redis, Postgres and S3 may be away: it waits, and becomes whole when they come', async () => {
