@@ -10,6 +10,7 @@ function withCode(code: string): Error {
 const passing = [
   ...['08006', '08P01', '53300', '57P01', '57P03', '57014', '40001', '40P01', '25006', '42P01'].map(withCode),
   ...['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND'].map(withCode),
+  ...['CERT_HAS_EXPIRED', 'SELF_SIGNED_CERT_IN_CHAIN', 'ERR_TLS_CERT_ALTNAME_INVALID'].map(withCode),
   new AggregateError([withCode('ECONNREFUSED')]),
   new Error('Connection terminated unexpectedly'),
   new Error('Connection terminated due to connection timeout'),

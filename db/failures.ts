@@ -32,6 +32,9 @@ const NETWORK = new Set([
   'ENOENT', // the unix socket is not there
 ])
 
+/** A certificate that is not (yet, any more) right: it is renewed, or set right, while this process runs. */
+const TLS = /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|EPROTO$)/
+
 /** What `pg`, its pool (8.23), Kysely and PGlite throw without a code when a connection is not to be had, breaks or was closed. */
 const CONNECTION_LOST =
   /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Client was closed|Cannot use a pool after|The server does not support SSL|driver has already been destroyed|PGlite is closed)/
@@ -44,6 +47,7 @@ function codeOf(error: unknown): string | null {
 function isPassing(error: unknown): boolean {
   const code = codeOf(error)
   if (code !== null && (NETWORK.has(code) || PASSING.has(code) || PASSING.has(code.slice(0, 2)))) return true
+  if (code !== null && TLS.test(code)) return true
   if (error instanceof AggregateError) return error.errors.some(isPassing)
   if (!(error instanceof Error)) return false
   // A caller's signal: it waited as long as it wanted to.

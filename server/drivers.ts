@@ -1,12 +1,14 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Database, openDatabase } from '../db/database.ts'
 import type { Log } from '../hooks/ports.ts'
 import { createBullQueue } from '../hooks/queue/bullmq.ts'
 import { createMemoryQueue } from '../hooks/queue/memory.ts'
 import type { Queue } from '../hooks/queue/port.ts'
-import type { Config } from './config/config.ts'
+import type { Config, RedisConfig } from './config/config.ts'
 import { createMemoryCoordination } from './coordination/memory/index.ts'
 import { createRedisClient, createRedisCoordination, type RedisCoordination } from './coordination/redis/index.ts'
+import { StartFault } from './start-fault.ts'
 import { FileByteStore } from './storage/file/index.ts'
 import { S3ByteStore } from './storage/s3/index.ts'
 import type { ByteStore } from './uploads/ports/byte-store.ts'
@@ -71,9 +73,11 @@ export async function openCoordination(config: Config, log: Log): Promise<OpenCo
   if (config.coordination.driver === 'memory') {
     return { coordination: createMemoryCoordination({ onError }), ready: async () => {}, connections: () => null }
   }
-  const { url, prefix, pool } = config.coordination.redis
+  const { redis } = config.coordination
+  const { url, prefix, pool } = redis
   const coordination: RedisCoordination = await createRedisCoordination({
     url,
+    ca: trusted(redis),
     prefix,
     poolMin: pool.min,
     poolMax: pool.max,
@@ -94,14 +98,23 @@ export async function openCoordination(config: Config, log: Log): Promise<OpenCo
 export function openQueue({ queue }: Config, log: Log): Queue {
   if (queue.driver === 'memory') return createMemoryQueue()
   const { url, prefix } = queue.redis
+  const ca = trusted(queue.redis)
   return createBullQueue({
     prefix,
     log,
-    connection: (settings) => {
-      const client = createRedisClient(url, { name: settings.connectionName, use: 'queue' })
-      return client
-    },
+    connection: ({ connectionName }) => createRedisClient(url, { name: connectionName, use: 'queue', ca }),
   })
+}
+
+/** The authorities of REDIS_TLS_CA. A file that cannot be read ends the start. */
+function trusted({ caFile }: RedisConfig): string | undefined {
+  if (caFile === null) return undefined
+  try {
+    return readFileSync(caFile, 'utf8')
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new StartFault(`REDIS_TLS_CA cannot be used: ${reason}. Give a PEM file that this user may read.`, error)
+  }
 }
 
 /** Where the lock of embedded data lies; null when nothing embedded is used. */

@@ -198,7 +198,7 @@ async function assemble(
     const running = (async () => {
       await Promise.all([
         database.migrate(config.database.migrate).then((names) => log.migrated(names)),
-        whenThere(storeReady, abort.signal),
+        whenThere(storeReady, abort.signal, (error) => log.dependency('storage', 'down', error)),
         whenThere(coordinationReady, abort.signal),
       ])
       if (abort.signal.aborted) return
@@ -247,13 +247,20 @@ export async function hooksOf(config: Config, log: Log, database: Database): Pro
   })
 }
 
-/** Asks again, each second, while what is asked for is away. */
-export async function whenThere(ask: () => Promise<void>, signal: AbortSignal): Promise<void> {
+/** Asks again, each second, while what is asked for is away; the first failure is told to `onAway`. */
+export async function whenThere(
+  ask: () => Promise<void>,
+  signal: AbortSignal,
+  onAway: (error: unknown) => void = () => {},
+): Promise<void> {
+  let told = false
   while (!signal.aborted) {
     try {
       return await ask()
     } catch (error) {
       if (!hasCode(error, 'store_unavailable', 'coordination_unavailable', 'records_unavailable')) throw error
+      if (!told) onAway(error)
+      told = true
     }
     await sleep(1000, undefined, { signal }).catch(() => {})
   }

@@ -19,7 +19,7 @@ async function startWorker(config: Config, log: Log, phases: Phase[]): Promise<v
   const { store, ready } = await openStore(config)
   before('storage', () => store.close())
   const hooks = await hooksOf(config, log, database)
-  await whenThere(ready, new AbortController().signal)
+  await whenThere(ready, new AbortController().signal, (error) => log.dependency('storage', 'down', error))
   await database.migrate(config.database.migrate)
   const queue = openQueue(config, log.child('queue'))
   before('queue', () => queue.close())

@@ -110,10 +110,12 @@ export type DatabaseConfig = { readonly migrate: 'auto' | 'check' | 'off' } & (
 
 export interface RedisConfig {
   /**
-   * `redis://`, `rediss://`, `redis+sentinel://:password@h1:p1,h2:p2/master-name/0` or `redis+cluster://h1:p1,h2:p2`,
-   * with REDIS_PASSWORD put in where it had none.
+   * `redis://`, `rediss://`, `redis+sentinel://:password@h1:p1,h2:p2/master-name/0` or `redis+cluster://h1:p1,h2:p2`
+   * (with TLS `rediss+...`), with REDIS_PASSWORD put in where it had none.
    */
   readonly url: string
+  /** PEM file with the authorities that a `rediss` URL trusts; null: Node's own. */
+  readonly caFile: string | null
   readonly prefix: string
   /** Command connections, beside the subscriber's and the queue's. */
   readonly pool: PoolConfig

@@ -254,6 +254,9 @@ describe('what must fit together', () => {
     [{ REDIS_URL: undefined }, /^REDIS_URL is not set, and COORDINATION=redis and QUEUE=redis needs it/],
     [{ REDIS_URL: 'redis+sentinel://h1:26379' }, /^REDIS_URL/],
     [{ REDIS_URL: 'redis://h1,h2' }, /^REDIS_URL/],
+    [{ REDIS_URL: 'rediss+cluster://h1:7001/1' }, /^REDIS_URL/],
+    [{ REDIS_URL: 'redis+sentinel://h1/uploads?password=x' }, /^REDIS_URL/],
+    [{ REDIS_TLS_CA: '/etc/ca.pem' }, /^REDIS_TLS_CA is set, but REDIS_URL asks for no TLS/],
     [{ REDIS_POOL_MIN: '26' }, /^REDIS_POOL_MIN is 26/],
     [{ AUTH_MODE: undefined, JWT_SECRET: undefined }, /^AUTH_MODE is not set with NODE_ENV=production/],
     [{ AUTH_MODE: undefined, NODE_ENV: undefined }, /^JWT_SECRET is set without AUTH_MODE/],
@@ -320,6 +323,19 @@ describe('drivers', () => {
     assert.ok(config.database.driver === 'postgres')
     assert.equal(config.database.postgres.url, 'postgres://app:p%40ss%2Fword@postgres:5432/uploads')
     assert.equal(config.redis?.url, 'redis+sentinel://:r%3A1@s1:26379,s2:26379/uploads/0')
+  })
+
+  test('every form of REDIS_URL, with TLS and its authorities', () => {
+    for (const url of [
+      'rediss://redis:6380/2',
+      'rediss+sentinel://s1,s2:26380/uploads/1?sentinelPassword=a%26b',
+      'rediss+cluster://:pw@n1:7001,n2:7002/',
+    ]) {
+      const { redis } = production({ REDIS_URL: url, REDIS_TLS_CA: '/etc/ca.pem' })
+      assert.deepEqual([redis?.url, redis?.caFile], [url, '/etc/ca.pem'])
+    }
+    const { redis } = production({ REDIS_URL: 'rediss+cluster://n1:7001,n2:7002', REDIS_PASSWORD: 'apart' })
+    assert.deepEqual([redis?.url, redis?.caFile], ['rediss+cluster://:apart@n1:7001,n2:7002', null])
   })
 
   test('a password in the URL wins, with a warning', () => {

@@ -161,6 +161,7 @@ function redisOf(values: Values): RedisConfig | null {
   const max = values.get('REDIS_POOL_MAX')
   return {
     url: withPassword(needed('REDIS_URL', values.get('REDIS_URL')), values.get('REDIS_PASSWORD')),
+    caFile: values.get('REDIS_TLS_CA'),
     prefix: values.get('REDIS_PREFIX'),
     pool: { min: Math.min(values.get('REDIS_POOL_MIN'), max), max },
   }

@@ -156,6 +156,11 @@ const redis: Rule = (values, { faults, warnings }) => {
   if (url !== null && values.isSet('REDIS_PASSWORD') && hasPassword(url)) {
     warnings.push('REDIS_PASSWORD is not used, since REDIS_URL brings a password')
   }
+  if (url !== null && values.isSet('REDIS_TLS_CA') && !url.startsWith('rediss')) {
+    faults.push(
+      'REDIS_TLS_CA is set, but REDIS_URL asks for no TLS: let it begin with rediss, or leave REDIS_TLS_CA out',
+    )
+  }
 }
 
 const JWT_KEYS = ['JWT_SECRET', 'JWT_PUBLIC_KEY', 'JWT_JWKS_URL'] as const

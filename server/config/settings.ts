@@ -359,10 +359,16 @@ export const SETTINGS = {
   REDIS_URL: optional(
     'redis',
     redisUrl(),
-    'Required with COORDINATION=redis or QUEUE=redis. `redis://`, `rediss://`, `redis+sentinel://:password@h1:p1,h2:p2/master-name/0` or `redis+cluster://h1:p1,h2:p2`.',
+    'Required with COORDINATION=redis or QUEUE=redis. `redis://`, `redis+sentinel://:password@h1:p1,h2:p2/master-name/0` (`?sentinelPassword=` where the sentinels have one) or `redis+cluster://h1:p1,h2:p2`; with TLS `rediss://`, `rediss+sentinel://`, `rediss+cluster://`. docs/operations/redis-topologies.md.',
     { secret: true },
   ),
   REDIS_PASSWORD: optional('redis', text(), 'The password, where REDIS_URL has none.', { secret: true }),
+  REDIS_TLS_CA: optional(
+    'redis',
+    text('path'),
+    'A PEM file with the authorities that a `rediss` URL trusts; the certificate is always checked.',
+    { fallbackText: "Node's own" },
+  ),
   REDIS_PREFIX: setting(
     'redis',
     matching('text', /^[A-Za-z0-9._-]+$/, 'give letters, digits, ".", "_" and "-"'),

@@ -34,14 +34,18 @@ export function postgresUrl(): Kind<string> {
 
 const REDIS_FORMS = [
   { scheme: /^rediss?:\/\/$/, hosts: 1, rest: /^(\/\d*)?$/ },
-  { scheme: /^redis\+sentinel:\/\/$/, hosts: Number.POSITIVE_INFINITY, rest: /^\/[^/]+(\/\d+)?$/ },
-  { scheme: /^redis\+cluster:\/\/$/, hosts: Number.POSITIVE_INFINITY, rest: /^\/?$/ },
+  {
+    scheme: /^rediss?\+sentinel:\/\/$/,
+    hosts: Number.POSITIVE_INFINITY,
+    rest: /^\/[^/?]+(\/\d+)?(\?sentinelPassword=[^&#]+)?$/,
+  },
+  { scheme: /^rediss?\+cluster:\/\/$/, hosts: Number.POSITIVE_INFINITY, rest: /^(\/0?)?$/ },
 ]
 
 /** One Redis, Sentinel or Cluster. */
 export function redisUrl(): Kind<string> {
   const advice =
-    'give redis://host:6379/0, rediss://host:6379/0, redis+sentinel://:password@h1:26379,h2:26379/master-name/0 or redis+cluster://h1:6379,h2:6379'
+    'give redis://host:6379/0, redis+sentinel://:password@h1:26379,h2:26379/master-name/0 or redis+cluster://h1:6379,h2:6379 (with TLS rediss...)'
   return {
     name: 'URL',
     read(value) {

@@ -22,6 +22,8 @@ import { describeTarget, parseRedisUrl } from './url.ts'
 
 export interface RedisCoordinationOptions {
   readonly url: string
+  /** PEM of the authorities that a `rediss` URL trusts. Default: Node's own. */
+  readonly ca?: string | undefined
   /** Every key and channel begins with it: REDIS_PREFIX. */
   readonly prefix: string
   /** Command connections: kept open, and at most. REDIS_POOL_MIN, REDIS_POOL_MAX. */
@@ -85,7 +87,7 @@ class RedisDriver implements RedisCoordination {
     const target = parseRedisUrl(options.url)
     this.#sharded = target.kind === 'cluster'
     const open = (use: 'commands' | 'subscriber') =>
-      createRedisClient(target, { name: `${options.prefix}:${this.instance}:${use}`, use })
+      createRedisClient(target, { name: `${options.prefix}:${this.instance}:${use}`, use, ca: options.ca })
     this.#subscribe = () => open('subscriber')
     this.#pool = new RedisPool({
       open: () => open('commands'),

@@ -59,6 +59,13 @@ export function databaseSettings(): void {
     assert.ok(without.output().includes(ca), without.output())
   })
 
+  shows('REDIS_TLS_CA', 'a file that is not there ends the start (what it does: tls.test.ts)', async (stage) => {
+    const env = { REDIS_URL: 'rediss://127.0.0.1:1', REDIS_TLS_CA: '/no/such/authorities.pem', PORT: '0' }
+    const without = launchServer({ ...stage.world.env, ...env })
+    assert.equal(await without.ends(), 1)
+    assert.ok(without.output().includes(env.REDIS_TLS_CA), without.output())
+  })
+
   shows('REDIS_URL REDIS_PASSWORD', 'which Redis, with which password', async (stage) => {
     const redis = await privateRedis()
     stage.later(() => redis.stop())
