@@ -4,6 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { before, describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createBullQueue } from '../../hooks/queue/bullmq.ts'
@@ -18,6 +21,7 @@ import {
 import { newUploadId } from '../../server/uploads/id.ts'
 import type { Message, Session } from '../../server/uploads/ports/coordination.ts'
 import type { UploadId } from '../../server/uploads/words.ts'
+import { makeAuthority } from '../support/certificates.ts'
 import type { RedisNode } from '../support/redis-node.ts'
 import { type RedisTopology, startCluster, startSentinel } from '../support/redis-topologies.ts'
 import { freshPrefix } from '../support/services.ts'
@@ -72,7 +76,7 @@ interface Stage {
   readonly queuePrefix: string
 }
 
-async function setUp(redis: RedisTopology, t: TestContext): Promise<Stage> {
+async function setUp(redis: RedisTopology, t: TestContext, ca?: string): Promise<Stage> {
   const master = await replicated(redis)
   const find = async <T>(make: () => T, keyOf: (it: T) => string, there: boolean): Promise<T> => {
     for (;;) {
@@ -82,7 +86,7 @@ async function setUp(redis: RedisTopology, t: TestContext): Promise<Stage> {
   }
   const prefix = await find(freshPrefix, (word) => `${word}:instance:two`, true)
   const open = (instance: string) =>
-    createRedisCoordination({ url: redis.url, prefix, poolMin: 2, poolMax: 4, beatMs: 1000, instance })
+    createRedisCoordination({ url: redis.url, ca, prefix, poolMin: 2, poolMax: 4, beatMs: 1000, instance })
   const [one, two] = await Promise.all([open('one'), open('two')])
   t.after(() => Promise.all([one.close(), two.close()]))
   const said: Message[] = []
@@ -186,6 +190,24 @@ function failovers(name: string, redis: () => RedisTopology): void {
   })
 }
 
+/** Everything encrypted, the bus of the nodes included; only our own authority is trusted. */
+async function overTls(t: TestContext): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'tls-cluster-'))
+  t.after(() => rm(dir, { recursive: true, force: true }))
+  const { caFile, issue } = await makeAuthority(dir)
+  const redis = await startCluster({ tls: { caFile, ...(await issue('node', 'IP:127.0.0.1')) } })
+  t.after(() => redis.stop())
+  assert.match(redis.url, /^rediss\+cluster:/)
+  const ca = await readFile(caFile, 'utf8')
+  const stage = await setUp(redis, t, ca)
+  await stage.master.kill()
+  await redis.failedOver(`{${stage.queuePrefix}:queue}`, stage.master)
+  await assertTakenOver(stage)
+  const stranger = await createRedisCoordination({ url: redis.url, prefix: 'p', poolMin: 1, poolMax: 1 })
+  t.after(() => stranger.close())
+  await assert.rejects(stranger.ping(), { code: 'coordination_unavailable' })
+}
+
 async function frozenQueue(redis: RedisTopology, t: TestContext): Promise<void> {
   const prefix = freshPrefix()
   const queue = queueOn(redis.url, prefix)
@@ -216,6 +238,8 @@ describe('Redis topologies', { concurrency: 2, timeout: 5 * MINUTE }, () => {
       failovers(name, () => topology)
       // Last, in a test of its own: the contract suites end what they opened after this suite's `after`.
       test('it ends', () => topology.stop())
+
+      if (name === 'Cluster') test('Cluster over TLS, its master killed', overTls)
 
       if (process.env.TEST_LONG === '1') {
         test(`${name}: the master freezes: the queue goes on (long: its connections are given up after 15 s)`, async (t) => {

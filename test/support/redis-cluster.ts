@@ -4,10 +4,10 @@ import { fieldOf, type RedisNode, until } from './redis-node.ts'
 import type { RedisTopology, TopologyOptions } from './redis-topologies.ts'
 
 /** Three masters with a replica each. */
-export async function startCluster({ settings = [] }: TopologyOptions = {}): Promise<RedisTopology> {
+export async function startCluster(options: TopologyOptions = {}): Promise<RedisTopology> {
   const place = await openHome('cluster')
   try {
-    return await clusterIn(place, settings)
+    return await clusterIn(place, options)
   } catch (error) {
     await place.stop()
     throw error
@@ -17,9 +17,12 @@ export async function startCluster({ settings = [] }: TopologyOptions = {}): Pro
 const MASTERS = 3
 const SLOTS = 16_384
 
-async function clusterIn(place: Home, settings: readonly string[]): Promise<RedisTopology> {
-  const ports = await freePorts(4 * MASTERS)
-  const buses = ports.splice(2 * MASTERS)
+async function clusterIn(place: Home, { settings = [], tls }: TopologyOptions): Promise<RedisTopology> {
+  const count = 2 * MASTERS
+  const ports = await freePorts(3 * count)
+  const buses = ports.splice(count, count)
+  const secure = ports.splice(count)
+  const served = tls ? secure : ports
   const nodes = await Promise.all(
     ports.map((port, n) =>
       place.start(port, [
@@ -27,10 +30,11 @@ async function clusterIn(place: Home, settings: readonly string[]): Promise<Redi
         ...['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000'],
         // The usual bus port, 10,000 above, may be one that the system gave to somebody's connection.
         ...['--cluster-port', String(buses[n]), '--cluster-replica-validity-factor', '0'],
+        ...(tls ? ['--tls-port', String(secure[n]), ...tlsArguments(tls)] : []),
       ]),
     ),
   )
-  await join6(nodes, buses)
+  await joinAll(nodes, served, buses)
 
   const masterOf = async (key: string): Promise<RedisNode> => {
     const anyone = await firstOf(nodes)
@@ -45,7 +49,7 @@ async function clusterIn(place: Home, settings: readonly string[]): Promise<Redi
   }
   return {
     kind: 'cluster',
-    url: `redis+cluster://${ports.map((port) => `127.0.0.1:${port}`).join(',')}`,
+    url: `${tls ? 'rediss' : 'redis'}+cluster://${served.map((port) => `127.0.0.1:${port}`).join(',')}`,
     masterOf,
     async masters() {
       const living = nodes.filter(({ running }) => running)
@@ -68,8 +72,13 @@ async function clusterIn(place: Home, settings: readonly string[]): Promise<Redi
   }
 }
 
+function tlsArguments({ keyFile, certFile, caFile }: NonNullable<TopologyOptions['tls']>): string[] {
+  const files = ['--tls-key-file', keyFile, '--tls-cert-file', certFile, '--tls-ca-cert-file', caFile]
+  return [...files, '--tls-auth-clients', 'no', '--tls-cluster', 'yes', '--tls-replication', 'yes']
+}
+
 /** What `redis-cli --cluster create` does, for buses at ports of their own. */
-async function join6(nodes: readonly RedisNode[], buses: readonly (number | undefined)[]): Promise<void> {
+async function joinAll(nodes: readonly RedisNode[], ports: readonly number[], buses: readonly number[]): Promise<void> {
   const [first, ...others] = nodes
   const masters = nodes.slice(0, MASTERS)
   const share = Math.ceil(SLOTS / MASTERS)
@@ -79,8 +88,8 @@ async function join6(nodes: readonly RedisNode[], buses: readonly (number | unde
       admin.call('CLUSTER', 'ADDSLOTSRANGE', n * share, Math.min(SLOTS, (n + 1) * share) - 1),
     ),
   )
-  for (const [n, { port }] of others.entries()) {
-    await first?.admin.call('CLUSTER', 'MEET', '127.0.0.1', port, String(buses[n + 1]))
+  for (const n of others.keys()) {
+    await first?.admin.call('CLUSTER', 'MEET', '127.0.0.1', String(ports[n + 1]), String(buses[n + 1]))
   }
   const ids = await Promise.all(masters.map(({ admin }) => admin.call('CLUSTER', 'MYID')))
   await until('all have met', async () =>

@@ -25,4 +25,6 @@ export interface RedisTopology {
 export interface TopologyOptions {
   /** Further arguments of every redis-server; of sentinels not. */
   readonly settings?: readonly string[]
+  /** A cluster that speaks TLS, to clients and among its nodes. */
+  readonly tls?: { readonly keyFile: string; readonly certFile: string; readonly caFile: string }
 }
