@@ -3,13 +3,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** Longest time that an idle client saves up for. */
 const SAVED_MS = 2000
 
+/** Lines differ: equal ones would end all uploads of a run at the same moment, in waves. */
+const SLOWEST = 0.5
+const FASTEST = 1.5
+
 /** How fast one client sends, as a person's line would: time that it did not use it may use later, up to 2 s. */
 export class Pace {
   #due = performance.now()
 
-  /** @param {number} bytesPerSecond 0: as fast as it can @param {AbortSignal} signal ends a wait */
+  /** @param {number} bytesPerSecond of many clients in the mean; 0: as fast as it can @param {AbortSignal} signal ends a wait */
   constructor(bytesPerSecond, signal) {
-    this.msPerByte = bytesPerSecond === 0 ? 0 : 1000 / bytesPerSecond
+    const own = bytesPerSecond * (SLOWEST + Math.random() * (FASTEST - SLOWEST))
+    this.msPerByte = bytesPerSecond === 0 ? 0 : 1000 / own
     this.signal = signal
   }
 
