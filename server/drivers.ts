@@ -19,6 +19,7 @@ import type { Inventory } from './uploads/ports/housekeeping.ts'
 export function openRecords({ database }: Config): Promise<Database> {
   if (database.driver === 'pglite') return openDatabase({ driver: 'pglite', dir: database.directory })
   const { url, pool, ssl } = database.postgres
+  if (ssl.caFile !== null) readable('DB_SSL_CA', ssl.caFile)
   return openDatabase({ driver: 'postgres', url, ssl, poolMin: pool.min, poolMax: pool.max })
 }
 
@@ -108,12 +109,16 @@ export function openQueue({ queue }: Config, log: Log): Queue {
 
 /** The authorities of REDIS_TLS_CA. A file that cannot be read ends the start. */
 function trusted({ caFile }: RedisConfig): string | undefined {
-  if (caFile === null) return undefined
+  return caFile === null ? undefined : readable('REDIS_TLS_CA', caFile)
+}
+
+/** The text of a PEM file that a setting names. */
+function readable(key: string, path: string): string {
   try {
-    return readFileSync(caFile, 'utf8')
+    return readFileSync(path, 'utf8')
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    throw new StartFault(`REDIS_TLS_CA cannot be used: ${reason}. Give a PEM file that this user may read.`, error)
+    throw new StartFault(`${key} cannot be used: ${reason}. Give a PEM file that this user may read.`, error)
   }
 }
 

@@ -11,6 +11,7 @@ import { openQueue, openRecords, openStore } from './drivers.ts'
 import { createLog, type Log } from './observability/log.ts'
 import { driversOf, hooksOf, whenThere } from './service.ts'
 import { type Phase, shutDown } from './shutdown.ts'
+import { StartFault } from './start-fault.ts'
 
 async function startWorker(config: Config, log: Log, phases: Phase[]): Promise<void> {
   const before = (name: string, run: () => Promise<unknown>) => phases.unshift({ name, run })
@@ -42,8 +43,9 @@ async function startWorker(config: Config, log: Log, phases: Phase[]): Promise<v
 async function main(): Promise<void> {
   const config = loadConfig(process.env, { embedded: false })
   if (config.queue.driver === 'memory') {
-    throw new Error(
+    throw new StartFault(
       'A worker of its own needs QUEUE=redis: with QUEUE=memory the server works itself (WORKER_IN_SERVER).',
+      null,
     )
   }
   const log = createLog({ level: config.log.level })
@@ -62,7 +64,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  const known = error instanceof ConfigError
+  const known = error instanceof ConfigError || error instanceof StartFault
   process.stderr.write(
     `${error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error)}\n`,
   )

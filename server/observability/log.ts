@@ -66,8 +66,8 @@ export interface Log {
 const QUIET = new Set(['livez', 'readyz', 'health', 'metrics'])
 
 function levelOf({ operation, status }: RequestFields): 'debug' | 'info' | 'warn' {
-  if (status >= 500) return 'warn'
-  return QUIET.has(operation) ? 'debug' : 'info'
+  if (QUIET.has(operation)) return 'debug'
+  return status >= 500 ? 'warn' : 'info'
 }
 
 /** The log of a process; lines go to standard output. */

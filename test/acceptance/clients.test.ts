@@ -49,9 +49,15 @@ for (const { name, open } of BACKENDS) {
       const path = await run.done
       const [head] = ofMethod(recorder, 'HEAD')
       const patches = ofMethod(recorder, 'PATCH')
-      assert.equal(patches.length, 3)
+      // One more where the first HEAD came before all that the broken PATCH had sent.
+      assert.ok(patches.length === 3 || patches.length === 4, `${patches.length} PATCHes`)
       assert.ok(Number(head?.answer['upload-offset']) > 0, 'nothing of the broken PATCH was kept')
       assert.equal(patches[1]?.headers['upload-offset'], head?.answer['upload-offset'])
+      const sent = patches.map(({ headers }) => Number(headers['upload-offset']))
+      assert.ok(
+        sent.slice(1).every((offset) => offset > 0),
+        `started again from 0: ${sent}`,
+      )
       assert.deepEqual(
         run.accepted,
         [...run.accepted].sort((a, b) => a - b),
