@@ -69,6 +69,7 @@ describe('lines', () => {
     const { log, lines } = capture('info')
     for (const operation of ['livez', 'readyz', 'health', 'metrics'])
       log.http.request({ ...REQUEST, operation, status: 200 })
+    log.http.request({ ...REQUEST, operation: 'readyz', status: 503 })
     assert.deepEqual(lines(), [])
     log.http.request({ ...REQUEST, operation: 'health', status: 503 })
     assert.equal(lines()[0]?.level, 'warn')

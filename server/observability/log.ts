@@ -66,8 +66,10 @@ export interface Log {
 const QUIET = new Set(['livez', 'readyz', 'health', 'metrics'])
 
 function levelOf({ operation, status }: RequestFields): 'debug' | 'info' | 'warn' {
-  if (QUIET.has(operation)) return 'debug'
-  return status >= 500 ? 'warn' : 'info'
+  // "Not ready" is what /readyz is asked for: it says so each second of a start or a stop.
+  if (operation === 'readyz') return 'debug'
+  if (status >= 500) return 'warn'
+  return QUIET.has(operation) ? 'debug' : 'info'
 }
 
 /** The log of a process; lines go to standard output. */
