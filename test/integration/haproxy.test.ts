@@ -52,7 +52,7 @@ async function send(
   headers: Record<string, string> = {},
   { body, kept = false }: { body?: Buffer; kept?: boolean } = {},
 ): Promise<Answer> {
-  const options = { method, headers: { ...TUS, ...headers }, rejectUnauthorized: false }
+  const options = { method, headers: { ...TUS, ...headers }, rejectUnauthorized: false, maxHeaderSize: 65_536 }
   const req = request(new URL(url, proxy.url), { ...options, agent: kept ? agent : false })
   req.end(body)
   const [res]: IncomingMessage[] = await once(req, 'response')
@@ -199,12 +199,15 @@ test('http is sent to https with its method, and the metrics are not for the wor
   assert.equal((await send('GET', '/livez')).status, 200)
 })
 
-test('the longest metadata that the service takes, and a header section of 31 KiB, get through', async () => {
+test('the longest metadata that the service takes, and a header section of 31 KiB, get through and back', async () => {
   const length = 16_384 - 'a '.length
   const metadata = `a ${Buffer.alloc((length / 4) * 3 - 2, 'x').toString('base64')}`
   assert.ok(metadata.length > 16_300 && metadata.length <= 16_384, `${metadata.length}`)
   const more = { 'Upload-Metadata': metadata, 'X-Padding': 'p'.repeat(15_000), 'Upload-Length': '1' }
-  assert.equal((await send('POST', '/api/v1/uploads', more)).status, 201)
+  const created = await send('POST', '/api/v1/uploads', more)
+  assert.equal(created.status, 201)
+  const head = await send('HEAD', created.headers.location ?? '')
+  assert.deepEqual([head.status, head.headers['upload-metadata']], [200, metadata])
 })
 
 test('a PATCH over HTTP/2', async () => {

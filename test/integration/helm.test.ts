@@ -249,6 +249,7 @@ describe('the Ingress', () => {
     assert.equal(annotation('proxy-request-buffering'), 'off')
     assert.equal(annotation('proxy-body-size'), '0')
     assert.equal(annotation('proxy-http-version'), '1.1')
+    assert.equal(annotation('proxy-buffer-size'), '32k', 'a HEAD repeats Upload-Metadata, up to 16 KiB')
     assert.equal(annotation('proxy-send-timeout'), '120')
     assert.equal(annotation('proxy-read-timeout'), '300', 'what is given wins')
     assert.equal(metadata.annotations?.['cert-manager.io/cluster-issuer'], 'le')
