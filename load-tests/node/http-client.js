@@ -33,6 +33,8 @@ export class NoAnswer extends Error {
 
 /** Raw HTTP over connections that are kept; no client library, so that what is measured is the server. */
 export class HttpClient {
+  /** Connections that were opened: few, when they are kept. */
+  opened = 0
   #stopped = false
   /** @type {Set<import('node:http').ClientRequest>} */
   #inFlight = new Set()
@@ -88,6 +90,9 @@ export class HttpClient {
       timeout: this.timeoutMs,
     })
     this.#inFlight.add(req)
+    req.on('socket', () => {
+      if (!req.reusedSocket) this.opened += 1
+    })
     req.on('timeout', () => req.destroy(new NoAnswer('timeout')))
     req.on('close', () => this.#inFlight.delete(req))
     const answered = answerOf(req, onData)
@@ -108,6 +113,8 @@ function answerOf(req, onData) {
     req.on('close', () => fail(new NoAnswer('connection closed')))
     req.on('response', (res) => {
       const status = res.statusCode ?? 0
+      // Node takes a HEAD answer without Content-Length for one that ends with its connection, and would close it.
+      if (req.method === 'HEAD' && res.headers.connection !== 'close') req.shouldKeepAlive = true
       const takes = status < 300 ? onData : undefined
       let text = ''
       res.on('data', (data) => {

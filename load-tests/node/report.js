@@ -135,12 +135,12 @@ function tableOf({ latencies }) {
 }
 
 /** @param {Report} report */
-function countsOf({ counts, throughput }) {
+function countsOf({ counts, connections, throughput }) {
   return [
     `uploads     ${counts.uploadsVerified} verified, ${counts.uploadsFailed} failed, ` +
       `${counts.uploadsUnfinished} not ended in time (left behind)`,
     `requests    ${counts.requests}; ${counts.errors} errors; ${counts.cuts} cut on purpose, ${counts.busy} times ` +
-      `told to wait after a break; ${counts.staleConnections} on connections closed in the meantime`,
+      `told to wait after a break; ${connections} connections opened, ${counts.staleConnections} found closed`,
     `throughput  ${mb(throughput.bytesPerMinute)} a minute acknowledged, ` +
       `${(throughput.ofGuide * 100).toFixed(1)} % of the guide’s 10 GB a minute (for information)`,
   ]

@@ -21,6 +21,7 @@ const AFTER_FAILURE_MS = 1000
  * @property {boolean} interrupted
  * @property {number} elapsedMs all of it
  * @property {number} steadyMs in which all clients were there: what latencies and throughput are of
+ * @property {number} connections that were opened
  * @property {{ p99DelayMs: number, cpuShare: number, maxRssBytes: number }} generator how busy this process was itself
  */
 
@@ -72,6 +73,7 @@ export class Run {
     return {
       figures: this.#figures,
       interrupted: this.#interrupted,
+      connections: this.#client.opened,
       ...clock.figures(),
       generator: generator.figures(),
     }

@@ -74,7 +74,7 @@ class Server {
 
   async append(req: IncomingMessage, res: ServerResponse, upload: Stored): Promise<void> {
     this.patches += 1
-    const fails = this.fault === 'fails every PATCH' || (this.fault === 'fails some PATCHes' && this.patches % 20 === 0)
+    const fails = this.fault === 'fails every PATCH' || (this.fault === 'fails some PATCHes' && this.patches % 7 === 0)
     if (Number(req.headers['upload-offset']) !== upload.bytes.length) return end(res, 409)
     try {
       for await (const data of req) if (!fails) upload.bytes = Buffer.concat([upload.bytes, data])
