@@ -7,7 +7,7 @@ FROM node:24.21.0-bookworm-slim AS build
 WORKDIR /build/app
 COPY package.json package-lock.json ./
 # The base image brings Node; the one that package.json has for machines without a Node 24 must not stand beside it.
-RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --ignore-scripts --no-audit --no-fund && rm -r node_modules/node-linux-* node_modules/.bin/node
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund && rm -r node_modules/node-linux-* node_modules/.bin/node
 COPY server ./server
 COPY hooks ./hooks
 COPY db ./db

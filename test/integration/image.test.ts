@@ -112,8 +112,12 @@ test('nothing of the development is in it: no dev dependency, no test, no second
 })
 
 test('its user can write nothing of the application', async () => {
-  const script = (path: string): string[] => ['node', '-e', `require('fs').writeFileSync(${JSON.stringify(path)}, '')`]
-  for (const path of ['server/main.ts', 'new-file', 'node_modules/new-file']) {
+  const script = (path: string): string[] => [
+    'node',
+    '-e',
+    `require('node:fs').writeFileSync(${JSON.stringify(path)}, '')`,
+  ]
+  for (const path of ['server/main.ts', 'new-file', join('node_modules', 'new-file')]) {
     const attempt = once(script(join(image.workdir, path)))
     if (AS_ROOT || path !== 'server/main.ts') await assert.rejects(attempt, /EACCES/)
   }
