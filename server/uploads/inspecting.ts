@@ -63,10 +63,20 @@ async function ask(context: Context, row: Upload, holder: string): Promise<numbe
   const askedAt = Date.now()
   await holds.tell(holder, { type: 'flush', upload: row.id, from: coordination.instance })
   const message = await heard
-  if (message?.type === 'offset') return message.offset
+  if (message?.type === 'offset') return savedOffset(context, row)
   // It let go, or lost the hold before its lease is over: never a busy loop.
   if (Date.now() - askedAt < 20) await sleep(20)
   return null
+}
+
+/**
+ * What the session says by now. A holder's message only says when to look: it may be the late answer to an earlier
+ * question, or come from a holder that was replaced and does not know it.
+ */
+async function savedOffset(context: Context, row: Upload): Promise<number | null> {
+  const seen = await context.coordination.peek(row.id)
+  const session = seen.kind === 'held' || seen.kind === 'free' ? seen.session : null
+  return session && agrees(session, row) ? session.offset : null
 }
 
 /** Takes the hold, which brings the session back to what is stored, and lets go. */

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { crc32 } from 'node:zlib'
 import { hasCode, UploadError } from '../../server/uploads/errors.ts'
 import type { ByteStore } from '../../server/uploads/ports/byte-store.ts'
+import type { Message } from '../../server/uploads/ports/coordination.ts'
 import type { UploadId } from '../../server/uploads/words.ts'
 import {
   ALICE,
@@ -272,6 +273,34 @@ describe('engine on the embedded drivers', () => {
     await append(id, 525_288, bytes.subarray(525_288), two)
     const expected = Buffer.concat([bytes.subarray(0, 524_288), others, bytes.subarray(525_288)])
     assert.equal(sha256(await content(id)), sha256(expected))
+  })
+
+  test('a late message about an earlier offset is no answer to a HEAD', async () => {
+    const id = await create(1_000_000)
+    const coordination = world.coordination()
+    const { listen, tell } = {
+      listen: coordination.listen.bind(coordination),
+      tell: coordination.tell.bind(coordination),
+    }
+    let hear: (message: Message) => void = () => {}
+    coordination.listen = async (handler) => {
+      hear = handler
+      return listen(handler)
+    }
+    coordination.tell = async (instance, message) => {
+      if (message.type === 'flush') hear({ type: 'offset', upload: id, offset: 5 })
+      return tell(instance, message)
+    }
+    const asking = await world.engine({ coordination })
+    const { body, send, end } = openBody()
+    const bytes = bytesOf(1_000_000)
+    const appending = one.append(ALICE, id, { offset: 0, body, bodyLength: bytes.length })
+    send(bytes.subarray(0, 600_000))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    assert.ok((await asking.inspect(ALICE, id)).offset >= 524_288)
+    send(bytes.subarray(600_000))
+    end()
+    await appending
   })
 
   test('a store that lost the open multipart upload ends the upload as lost', async () => {
