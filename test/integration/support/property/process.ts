@@ -195,7 +195,13 @@ export class SimProcess implements Owner {
   }
 
   #wake(): void {
-    if (this.dead || (this.stoppedUntil ?? 0) > this.#clock.now()) return
+    if (this.dead) return
+    // A real timer may be early by a fraction, and another stop may have come on top.
+    const left = (this.stoppedUntil ?? 0) - this.#clock.now()
+    if (left > 0) {
+      this.#clock.after(left + 1, () => this.#wake())
+      return
+    }
     const waiting = this.#waiting
     this.#waiting = []
     for (const run of waiting) this.deliver(run)

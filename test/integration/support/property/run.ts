@@ -52,7 +52,7 @@ export async function check(runs: Runs): Promise<Result> {
     const sim = await Sim.open(shape, ground(shape))
     try {
       const how = { chunk: 8, everyMs: 0, until: 1, end: 'ended', sized: true } as const
-      await sim.wait('a creation', 1000, create(sim, sim.instance(0), { length: shape.length, bytes: null, how }))
+      await sim.wait('a creation', 60_000, create(sim, sim.instance(0), { length: shape.length, bytes: null, how }))
       await fc.asyncModelRun(() => ({ model: {} satisfies Nothing, real: sim }), chosen)
       sim.count(`uploads ${sim.uploads.length}`)
       await bringToAnEnd(sim)
