@@ -1,4 +1,5 @@
 import { after, before, describe } from 'node:test'
+import { finalsContract } from './contract/finals.ts'
 import { listContract } from './contract/list.ts'
 import { outboxContract } from './contract/outbox.ts'
 import { processingContract } from './contract/processing.ts'
@@ -43,6 +44,7 @@ export function databaseContract(name: string, open: () => Promise<Opened>): voi
     schemaContract(subject)
     recordsContract(subject)
     statesContract(subject)
+    finalsContract(subject)
     listContract(subject)
     outboxContract(subject)
     processingContract(subject)

@@ -16,6 +16,8 @@ export interface EventPayload {
   readonly bucket: string | null
   readonly objectKey: string | null
   readonly sha256: string | null
+  /** True: one piece of a file that a final upload is made of, not a file (tus 1.0, Concatenation). Else absent. */
+  readonly partial?: boolean | undefined
   readonly at: string
 }
 
@@ -33,7 +35,8 @@ export function insertEvents(source: string, ids: string, states: string): strin
         'id', u.id, 'tenant', u.tenant, 'owner', u.owner, 'state', e.state, 'length', u.length,
         'contentType', u.content_type, 'filename', u.filename, 'metadata', u.metadata,
         'bucket', u.bucket, 'objectKey', u.object_key, 'sha256', u.sha256,
-        'at', to_char(u.updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
+        'at', to_char(u.updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+        || case when u.concat_raw = 'partial'::bytea then '{"partial": true}'::jsonb else '{}'::jsonb end,
       u.updated_at
     from ${source} u, unnest(${ids}::uuid[], ${states}::text[]) with ordinality as e (event_id, state, ord)
     order by e.ord`

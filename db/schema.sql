@@ -90,5 +90,7 @@ create table uploads (
 );
 CREATE INDEX uploads_expiring ON public.uploads USING btree (expires_at) WHERE (state = ANY (ARRAY['created'::text, 'receiving'::text]));
 CREATE INDEX uploads_finishing ON public.uploads USING btree (updated_at) WHERE (state = 'finishing'::text);
+CREATE INDEX uploads_of_final ON public.uploads USING btree (partial_of) WHERE (partial_of IS NOT NULL);
 CREATE INDEX uploads_of_owner ON public.uploads USING btree (tenant, owner, id DESC);
 CREATE INDEX uploads_of_tenant ON public.uploads USING btree (tenant, id DESC);
+CREATE INDEX uploads_partials_due ON public.uploads USING btree (expires_at) WHERE ((state = 'uploaded'::text) AND (expires_at IS NOT NULL));

@@ -11,8 +11,15 @@ import { toColumns } from './rows.ts'
  * The two statements that write uploads, each one round trip: the row and its events in one go, so one state change is
  * one event without BEGIN and COMMIT. The text depends only on which columns and states take part. Statements are
  * unnamed: named ones do not live through PgBouncer's transaction mode.
+ *
+ * With `partials` it is a final upload: each of them gets its name and another generation, so that nobody who read one
+ * before can end it; no row is written unless all are `uploaded`.
  */
-export function insertStatement(upload: NewUpload, entered: readonly UploadState[]): CompiledQuery {
+export function insertStatement(
+  upload: NewUpload,
+  entered: readonly UploadState[],
+  partials: readonly UploadId[] | null = null,
+): CompiledQuery {
   const state = entered.at(-1)
   if (entered[0] !== 'created' || state === undefined) {
     throw new UploadError('internal', `an upload begins with created, not with [${entered}]`)
@@ -28,15 +35,32 @@ export function insertStatement(upload: NewUpload, entered: readonly UploadState
   for (const [column, value] of Object.entries(toColumns(upload))) columns.push([column, parameters.add(value)])
   const ids = parameters.add(entered.map(() => v7()))
   const states = parameters.add([...entered])
+  const names = columns.map(([column]) => column).join(', ')
+  const values = columns.map(([, value]) => value).join(', ')
+  const named = partials ? namePartials(upload.id, [...new Set(partials)], parameters) : null
   return CompiledQuery.raw(
-    `with written as (
-      insert into uploads (${columns.map(([column]) => column).join(', ')})
-      values (${columns.map(([, value]) => value).join(', ')})
+    `with ${named?.cte ?? ''}written as (
+      insert into uploads (${names})
+      ${named ? `select ${values} ${named.condition}` : `values (${values})`}
       returning *
     ), events as (${insertEvents('written', ids, states)})
     select * from written`,
     parameters.values,
   )
+}
+
+/** In the order of their ids, so that two finals of the same partials wait for each other and never for good. */
+function namePartials(final: UploadId, partials: readonly UploadId[], parameters: Parameters) {
+  const ids = parameters.add([...partials])
+  return {
+    cte: `locked as (
+      select id from uploads where id = any(${ids}::uuid[]) and state = 'uploaded' order by id for update
+    ), named as (
+      update uploads set partial_of = ${parameters.add(final)}, generation = generation + 1, updated_at = ${NOW}
+      where id in (select id from locked) returning id
+    ), `,
+    condition: `where (select count(*) from named) = ${parameters.add(partials.length)}`,
+  }
 }
 
 export interface ChangeGuard {

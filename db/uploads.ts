@@ -3,6 +3,7 @@ import { UploadError } from '../server/uploads/errors.ts'
 import type { ChangeOptions, NewUpload, Records, UploadChange } from '../server/uploads/ports/records.ts'
 import type { Upload, UploadId, UploadState } from '../server/uploads/words.ts'
 import { guarded } from './failures.ts'
+import { findDuePartials, isSource, releasePartials } from './finals.ts'
 import { noteHistory } from './history.ts'
 import { listUploads } from './list.ts'
 import { toUpload, type UploadRow } from './rows.ts'
@@ -13,6 +14,10 @@ import { type ChangeGuard, changeStatement, insertStatement } from './statements
 export function createRecords(db: Kysely<Tables>): Records {
   return {
     insert: (upload, entered) => guarded(() => insertUpload(db, upload, entered)),
+    insertFinal: (upload, partials) => guarded(() => insertFinal(db, upload, partials)),
+    isSource: (key) => guarded(() => isSource(db, key)),
+    duePartials: (now, limit) => guarded(() => findDuePartials(db, now, limit)),
+    releasePartials: (final, expiresAt) => guarded(() => releasePartials(db, final, expiresAt)),
     find: (id) => guarded(() => findUpload(db, id)),
     change: (id, change, options) => guarded(() => changeUpload(db, id, change, guardOf(options))),
     generations: (ids) => guarded(() => findGenerations(db, ids)),
@@ -28,6 +33,16 @@ async function insertUpload(db: Kysely<Tables>, upload: NewUpload, entered: read
   const row = rows[0]
   if (!row) throw new UploadError('internal', `the insert of upload ${upload.id} returned no row`)
   return toUpload(row)
+}
+
+async function insertFinal(
+  db: Kysely<Tables>,
+  upload: NewUpload,
+  partials: readonly UploadId[],
+): Promise<Upload | null> {
+  const statement = insertStatement(upload, ['created', 'finishing'], partials)
+  const { rows } = await db.executeQuery<UploadRow>(typed(statement))
+  return rows[0] ? toUpload(rows[0]) : null
 }
 
 /** The row, or null. */

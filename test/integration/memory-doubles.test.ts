@@ -1,4 +1,5 @@
 import { describe } from 'node:test'
+import { finalsContract } from '../../db/contract/finals.ts'
 import { listContract } from '../../db/contract/list.ts'
 import { recordsContract } from '../../db/contract/records.ts'
 import { byteStoreContract } from '../../server/storage/contract.ts'
@@ -16,5 +17,6 @@ describe('records in memory', () => {
   const { database } = new MemoryRecords()
   const subject = () => ({ database })
   recordsContract(subject)
+  finalsContract(subject)
   listContract(subject)
 })

@@ -70,6 +70,17 @@ export interface HistoryEntry {
 export interface Records {
   /** Inserts the row in the last of `entered` (['created'], or ['created', 'uploaded'] for a whole file in one request). */
   insert(upload: NewUpload, entered: readonly UploadState[]): Promise<Upload>
+  /**
+   * Inserts a final upload in the state finishing; names it in each of its partial uploads and raises their
+   * generations. null: not all of them are `uploaded` any more; nothing was written.
+   */
+  insertFinal(upload: NewUpload, partials: readonly UploadId[]): Promise<Upload | null>
+  /** Is a final upload being made of the object of that key? */
+  isSource(key: string): Promise<boolean>
+  /** Finished partial uploads whose time is over, oldest first. */
+  duePartials(now: number, limit: number): Promise<Upload[]>
+  /** The final upload is made: its partial ones expire at `expiresAt`, or earlier where they would. */
+  releasePartials(final: UploadId, expiresAt: number): Promise<void>
   /** null: no such upload (of any tenant: the engine checks whose it is). */
   find(id: UploadId): Promise<Upload | null>
   /** The row as it is after the change; null: generation or state was not as demanded, nothing changed. */

@@ -65,6 +65,34 @@ export class MemoryRecords implements Records {
     return this.#write(row, entered)
   }
 
+  async insertFinal(given: NewUpload, partials: readonly UploadId[]): Promise<Upload | null> {
+    const rows = [...new Set(partials)].map((id) => this.#rows.get(id))
+    const named = rows.filter((row) => row?.state === 'uploaded').filter((row) => row !== undefined)
+    for (const row of named) this.#write({ ...row, partialOf: given.id, generation: row.generation + 1 }, [])
+    return named.length === rows.length ? this.insert(given, ['created', 'finishing']) : null
+  }
+
+  async isSource(key: string): Promise<boolean> {
+    return [...this.#rows.values()].some(
+      (row) => row.state === 'finishing' && row.segments.some((segment) => segment.key === key),
+    )
+  }
+
+  async duePartials(now: number, limit: number): Promise<Upload[]> {
+    return [...this.#rows.values()]
+      .filter((row) => row.state === 'uploaded' && row.expiresAt !== null && row.expiresAt <= now && !row.legalHold)
+      .sort((a, b) => (a.expiresAt ?? 0) - (b.expiresAt ?? 0))
+      .slice(0, limit)
+      .map((row) => structuredClone(row))
+  }
+
+  async releasePartials(final: UploadId, expiresAt: number): Promise<void> {
+    for (const row of this.#rows.values()) {
+      if (row.partialOf !== final || row.state !== 'uploaded') continue
+      this.#write({ ...row, expiresAt: Math.min(row.expiresAt ?? expiresAt, expiresAt) }, [])
+    }
+  }
+
   async find(id: UploadId): Promise<Upload | null> {
     const row = this.#rows.get(id)
     return row ? structuredClone(row) : null
@@ -184,7 +212,8 @@ export class MemoryRecords implements Records {
 function payloadOf(row: Upload, state: UploadState): OutboxEvent['payload'] {
   const { id, tenant, owner, length, contentType, filename, metadata, bucket, objectKey, sha256 } = row
   const at = new Date(row.updatedAt).toISOString()
-  return { id, tenant, owner, state, length, contentType, filename, metadata, bucket, objectKey, sha256, at }
+  const payload = { id, tenant, owner, state, length, contentType, filename, metadata, bucket, objectKey, sha256, at }
+  return row.concatRaw === 'partial' ? { ...payload, partial: true } : payload
 }
 
 /** What a text column and jsonb make of what they cannot hold; a raw header beyond latin1 is refused. */

@@ -46,6 +46,10 @@ export function recordsOf(process: SimProcess, records: Records): Records {
   const call = <T>(apply: () => Promise<T>) => process.call('records', apply)
   return {
     insert: (upload, entered) => call(() => records.insert(upload, entered)),
+    insertFinal: (upload, partials) => call(() => records.insertFinal(upload, partials)),
+    isSource: (key) => call(() => records.isSource(key)),
+    duePartials: (now, limit) => call(() => records.duePartials(now, limit)),
+    releasePartials: (final, expiresAt) => call(() => records.releasePartials(final, expiresAt)),
     find: (id) => call(() => records.find(id)),
     change: (id, change, options) => call(() => records.change(id, change, options)),
     generations: (ids) => call(() => records.generations(ids)),
