@@ -122,7 +122,8 @@ class Builder {
   async #run(command: string, cwd: string, env: Readonly<Record<string, string>>): Promise<void> {
     await run('sh', ['-ec', command], {
       cwd,
-      env: { ...env, PATH: `${this.#bin}${delimiter}/usr/bin${delimiter}/bin` },
+      // npm's cache of this machine first, without asking the registry for what is in it
+      env: { ...env, npm_config_prefer_offline: 'true', PATH: `${this.#bin}${delimiter}/usr/bin${delimiter}/bin` },
     })
   }
 }
