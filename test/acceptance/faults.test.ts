@@ -9,6 +9,12 @@ import { eventually, patchHeaders, sampleBytes } from './support/tus.ts'
 import { embeddedEvents } from './support/views.ts'
 import { Wire } from './support/wire.ts'
 
+/** Bytes of bodies that the service has read so far. */
+async function received({ tus }: Service): Promise<number> {
+  const text = await (await fetch(`${tus.origin}/metrics`)).text()
+  return Number(/^upload_received_bytes_total (\d+)/m.exec(text)?.[1])
+}
+
 const MIB = 1024 * 1024
 /** A full part and a half: parts and tails are both in play. */
 const BYTES = sampleBytes(12 * MIB, 'faults')
@@ -55,8 +61,9 @@ for (const { name, open } of BACKENDS) {
       const service = await backend.start()
       const path = await service.tus.create({ length: BYTES.length })
       const wire = await flowing(service, path, 0)
+      const before = await received(service)
       await flow(wire, BYTES.subarray(0, 9 * MIB), 5)
-      await sleep(300)
+      await eventually(async () => (await received(service)) >= before + 9 * MIB, 'what was sent has arrived', 30_000)
       const asked = Date.now()
       assert.equal(await service.stop(), 0)
       assert.ok(Date.now() - asked < STOP_WITHIN_MS, `${Date.now() - asked} ms`)

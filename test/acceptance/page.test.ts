@@ -130,11 +130,14 @@ describe('the upload page', () => {
     }
     assert.equal(await page.locator('#rows li').count(), 2)
     assert.equal(ofMethod(recorder, 'POST').length, 2, 'a resumed file was created anew')
-    assert.equal(patches()[beforeReload]?.headers['upload-offset'], `${kept}`)
-    const sent = patches()
+    // It asks once more before it sends; by then the last bytes of the broken request may have been added.
+    const accepted = patches()
       .slice(beforeReload)
-      .reduce((sum, one) => sum + one.sent, 0)
-    assert.equal(sent, FILM.length - kept)
+      .filter((one) => one.status === 204)
+    const resumedAt = Number(accepted[0]?.headers['upload-offset'])
+    assert.ok(resumedAt >= kept, `resumed at ${resumedAt}, although ${kept} were kept`)
+    const sent = accepted.reduce((sum, one) => sum + one.sent, 0)
+    assert.equal(sent, FILM.length - resumedAt)
     assert.deepEqual(offences, [])
   })
 

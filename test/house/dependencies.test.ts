@@ -14,6 +14,9 @@ const EXCUSED: Readonly<Record<string, string>> = {
   '@types/express': 'types of express',
 }
 
+/** Modules of another runtime: k6 gives its own to the script that it runs. */
+const PROVIDED = new Set(['k6: used and not declared'])
+
 test('every package that is declared is used, and the other way round', () => {
   const sources = new Map(
     codeFiles()
@@ -21,7 +24,11 @@ test('every package that is declared is used, and the other way round', () => {
       .map((file) => [file, textOf(file)]),
   )
   sources.set('test/house', "import 'es-module-lexer'")
-  assert.deepEqual(dependencyFaults(JSON.parse(textOf('package.json')), sources, EXCUSED), [])
+  const faults = dependencyFaults(JSON.parse(textOf('package.json')), sources, EXCUSED)
+  assert.deepEqual(
+    faults.filter((fault) => !PROVIDED.has(fault)),
+    [],
+  )
 })
 
 test('each kind of fault is found', () => {
