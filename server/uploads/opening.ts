@@ -31,7 +31,10 @@ export async function openUpload(
 
 async function enter(deps: Deps, row: Upload, { hold, taken }: Acquired): Promise<OpenUpload | null> {
   if (taken.kind === 'clean') {
-    if (agrees(taken.session, row)) return new OpenUpload(deps, hold, row, taken.session, true)
+    // A recovery raises the generation first and commits where its tails count from last: a row that was read between
+    // the two agrees with the session and still is not the one to go on with.
+    const settled = row.tailGeneration === row.generation
+    if (settled && agrees(taken.session, row)) return new OpenUpload(deps, hold, row, taken.session, true)
     // The holder before may have changed the row after we read it.
     const seenAt = Date.now()
     const now = await deps.records.find(row.id)

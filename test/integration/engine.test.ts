@@ -303,6 +303,34 @@ describe('engine on the embedded drivers', () => {
     await appending
   })
 
+  test('an append that read the row amid a rebuild writes tails that the next rebuild counts', async () => {
+    const bytes = bytesOf(1000)
+    const id = await create(bytes.length)
+    await append(id, 0, bytes.subarray(0, 300))
+    world.state.forget()
+    const [listing, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const store: ByteStore = Object.create(world.store)
+    for (const method of ['read', 'putObject', 'head'] as const) {
+      Object.assign(store, { [method]: world.store[method].bind(world.store) })
+    }
+    store.list = async function* (prefix) {
+      listing.resolve()
+      await goOn.promise
+      yield* world.store.list(prefix)
+    }
+    const rebuilding = (await world.engine({ store })).inspect(ALICE, id)
+    await listing.promise
+    const appending = append(id, 300, bytes.subarray(300, 400), two)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    goOn.resolve()
+    assert.equal((await rebuilding).offset, 300)
+    assert.equal((await appending).offset, 400)
+    world.state.forget()
+    assert.equal((await one.inspect(ALICE, id)).offset, 400)
+    await append(id, 400, bytes.subarray(400))
+    assert.equal(sha256(await content(id)), sha256(bytes))
+  })
+
   test('a store that lost the open multipart upload ends the upload as lost', async () => {
     const bytes = bytesOf(2_000_000)
     const id = await create(bytes.length)
