@@ -225,6 +225,38 @@ const brokenAppends = fc
     ),
   )
 
+/**
+ * What holds and generations are for: an append that something happens to, another client that goes on elsewhere with
+ * bytes of its own, and then a Redis that forgets, so that the store alone says what counts.
+ */
+const overtakings = fc
+  .record({
+    first: fc.record({ ...appending, place: fc.constant('told' as const), size: fc.integer({ min: 20, max: 300 }) }),
+    accident,
+    afterMs: fc.oneof(fc.nat({ max: 60 }), fc.nat({ max: 1500 })),
+    untilMs: fc.oneof(fc.nat({ max: 100 }), fc.constantFrom(3100, 4000)),
+    second: fc.record({ ...appending, place: fc.constant('head' as const), size: fc.integer({ min: 1, max: 150 }) }),
+    secondMs: fc.constantFrom(100, 1000, 6000),
+    forget: fc.boolean(),
+    gap,
+  })
+  .map((given) =>
+    command(
+      'overtaking',
+      given,
+      async (sim) => {
+        beginAppend(sim, given.first)
+        await sim.pass(given.afterMs)
+        await happen(sim, given.first.on, given.accident)
+        await sim.pass(given.untilMs)
+        beginAppend(sim, { ...given.second, upload: given.first.upload, on: given.first.on + 1 })
+        await sim.pass(given.secondMs)
+        if (given.forget) await happen(sim, 0, { what: 'forget' })
+      },
+      given.gap,
+    ),
+  )
+
 const closings = fc
   .record({ on: which, gap })
   .map((given) => command('close', given, (sim) => sim.close(given.on), given.gap))
@@ -257,7 +289,7 @@ export function commands(broken: boolean, maxCommands: number, replayPath?: stri
   const usual = [creations, appends, appends, appends, appends, heads, heads, closings, sweeps, downloads]
   const rare = [terminations, slowness]
   const all = broken
-    ? [...usual, ...rare, accidents, accidents, brokenAppends, brokenAppends, brokenAppends, brokenAppends]
+    ? [...usual, ...rare, accidents, accidents, brokenAppends, brokenAppends, overtakings, overtakings]
     : [...usual, ...usual, ...rare]
   return fc.commands(all, { maxCommands, size: 'max', ...(replayPath === undefined ? {} : { replayPath }) })
 }

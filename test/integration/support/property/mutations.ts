@@ -151,6 +151,11 @@ export const MUTATIONS: readonly Mutation[] = [
     broken: false,
   },
   {
+    name: 'goes on with a row that was read amid a recovery',
+    edits: [{ file: 'opening.ts', find: 'if (settled && agrees', replace: 'if (agrees' }],
+    broken: true,
+  },
+  {
     name: 'rolls a segment and drops the tail behind it',
     edits: [
       {
