@@ -21,6 +21,12 @@ const OTHERS: ReadonlySet<string> = new Set([
   // the environment of programs that are not ours
   'PATH',
   'CHROMIUM_PATH',
+  // the environment of the load tests (k6 and artillery take no arguments of ours)
+  'URL',
+  'CONCURRENT',
+  'DURATION',
+  'TOKEN',
+  'UPLOAD_TOKEN',
   // what Kubernetes puts into the environment of pods
   'REDIS_PORT',
 ])
