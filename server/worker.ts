@@ -9,9 +9,9 @@ import type { Config } from './config/config.ts'
 import { ConfigError, loadConfig } from './config/load.ts'
 import { openQueue, openRecords, openStore } from './drivers.ts'
 import { createLog, type Log } from './observability/log.ts'
-import { driversOf, hooksOf, whenThere } from './service.ts'
 import { type Phase, shutDown } from './shutdown.ts'
 import { StartFault } from './start-fault.ts'
+import { driversOf, hooksOf, whenThere } from './start-up.ts'
 
 async function startWorker(config: Config, log: Log, phases: Phase[]): Promise<void> {
   const before = (name: string, run: () => Promise<unknown>) => phases.unshift({ name, run })
