@@ -2,7 +2,7 @@
  * `npm run bench [-- --write] [work...]`: ours, the plain packages, a bare relay (and tusd, where it is on the PATH) in
  * one run, in turns, on one store. `--write` puts the figures into docs/performance.md. BENCH_SCALE multiplies sizes and
  * counts, BENCH_ROUNDS the turns (3), BENCH_LONG=1 takes 1,000 slow uploads instead of 200.
- * Works: those of plan.ts by their id, `real`, `takeover`, `memory`; default all.
+ * Works: those of plan.ts by their id, `real`, `takeover`, `memory`, `workers`; default all.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'
@@ -14,9 +14,10 @@ import { Load } from './load/driver.ts'
 import { type Measured, measure } from './measure.ts'
 import { measureSlow, type SlowFigures } from './memory.ts'
 import { plan } from './plan.ts'
-import { cpuTable, machine, slowTable, storeTable, takeoverTable } from './report.ts'
+import { cpuTable, machine, slowTable, storeTable, takeoverTable, workersTable } from './report.ts'
 import { hasTusd, type MeasuredServer, type ServerName, startServer } from './servers.ts'
 import { measureTakeovers } from './takeover.ts'
+import { measureWorkers } from './workers.ts'
 
 const PAGE = join(import.meta.dirname, '..', 'docs', 'performance.md')
 const [BEGIN, END] = ['<!-- bench:begin -->', '<!-- bench:end -->']
@@ -133,6 +134,10 @@ async function main(): Promise<void> {
   try {
     await onStore(sections, load, store)
     if (takes('memory')) sections.push(await underSlowUploads(load, store))
+    if (takes('workers')) {
+      say('one process and two')
+      sections.push(`### WORKERS\n\n${workersTable(await measureWorkers(store.s3, load, rounds))}`)
+    }
     if (takes('real')) sections.push(await onRealStore(load))
   } finally {
     load.stop()

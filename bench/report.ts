@@ -6,6 +6,7 @@ import type { PlannedWork } from './plan.ts'
 import type { ServerName } from './servers.ts'
 import { figure, median, quantile } from './statistics.ts'
 import type { Takeovers } from './takeover.ts'
+import type { WorkersFigures } from './workers.ts'
 
 const LABELS: Readonly<Record<ServerName, string>> = {
   relay: 'bare relay',
@@ -125,6 +126,15 @@ export function slowTable(all: readonly SlowFigures[], { count, bytesASecond, se
   const what = `${count} uploads at ${bytesASecond / 1024} KiB/s for ${seconds} s, ${stalled * 100} % of them stalled`
   const head = ['server', 'idle, MiB', 'middle', 'end', 'peak', 'POST meanwhile, ms, p50 / p99', 'POSTs']
   return `${what}:\n\n${table(head, rows)}`
+}
+
+/** Throughput with one process and with two. */
+export function workersTable(all: readonly WorkersFigures[]): string {
+  const rows = all.map(({ work, unit, one, two }): Row => {
+    const [before, after] = [quantile(one, 0.5), quantile(two, 0.5)]
+    return [work, unit, figure(before), figure(after), figure(after / before), one.length]
+  })
+  return table(['work', 'unit', 'WORKERS=1', 'WORKERS=2', 'ratio', 'runs'], rows)
 }
 
 /** Where and with what the figures were taken. */
