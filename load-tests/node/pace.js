@@ -6,6 +6,7 @@ const SAVED_MS = 2000
 /** Lines differ: equal ones would end all uploads of a run at the same moment, in waves. */
 const SLOWEST = 0.5
 const FASTEST = 1.5
+const STEP_SECONDS = 1
 
 /** How fast one client sends, as a person's line would: time that it did not use it may use later, up to 2 s. */
 export class Pace {
@@ -15,6 +16,8 @@ export class Pace {
   constructor(bytesPerSecond, signal) {
     const own = bytesPerSecond * (SLOWEST + Math.random() * (FASTEST - SLOWEST))
     this.msPerByte = bytesPerSecond === 0 ? 0 : 1000 / own
+    /** Bytes to send at once at most: a slow line is slow all the time, it does not pause for a minute and then burst. */
+    this.step = bytesPerSecond === 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(own * STEP_SECONDS))
     this.signal = signal
   }
 

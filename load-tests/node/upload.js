@@ -108,8 +108,11 @@ export class Upload {
       headers,
       body: async (write) => {
         for (const block of this.#source.blocks(from, end)) {
-          await pace.allow(block.length)
-          await write(block)
+          for (let at = 0; at < block.length; at += pace.step) {
+            const piece = block.subarray(at, at + pace.step)
+            await pace.allow(piece.length)
+            await write(piece)
+          }
         }
         return end === to ? 'sent' : 'cut'
       },
