@@ -49,6 +49,20 @@ describe('consumer', { timeout: 30_000 }, () => {
     assert.deepEqual(outcomes, ['upload.uploaded done'])
   })
 
+  it('a finished partial upload is done without being processed or told of', async (t) => {
+    let told = 0
+    const listener: Listener = { name: 'hook:post-finish', type: 'upload.uploaded', handle: async () => void told++ }
+    const { queue, outbox, upload, processing, outcomes } = wired(t, { listeners: [listener] })
+    const event = anEvent('upload.uploaded', upload)
+    const partial = { ...event, payload: { ...event.payload, partial: true } }
+    outbox.add(partial)
+    await queue.publish([toMessage(partial)])
+    await eventually('done', () => outbox.rows[0]?.done === true)
+    assert.deepEqual([processing.entered, told], [[], 0])
+    await eventually('counted', () => outcomes.length === 1)
+    assert.deepEqual(outcomes, ['upload.uploaded done'])
+  })
+
   it('an event that nobody listens to is done', async (t) => {
     const { queue, outbox } = wired(t)
     const event = anEvent('upload.expired', anUpload({ state: 'expired' }))

@@ -97,6 +97,8 @@ async function handle(options: ConsumerOptions, listeners: readonly Listener[], 
 
 /** Tells every listener that has not had the event yet, side by side. Throws what one of those that failed threw. */
 async function tellAll(listeners: readonly Listener[], event: UploadEvent, job: Job): Promise<void> {
+  // A piece of a file is nothing to process or to tell: the final upload made of it is (tus 1.0, Concatenation).
+  if (event.type === 'upload.uploaded' && event.payload.partial) return
   const told = listeners.filter(({ name, type }) => type === event.type && !job.passed.has(name))
   const delivery: Delivery = { attempt: job.attempt, signal: job.signal }
   const results = await Promise.allSettled(told.map((listener) => listener.handle(event, delivery)))

@@ -69,6 +69,7 @@ const payload = {
   bucket: z.string().nullable(),
   objectKey: z.string().nullable(),
   sha256: z.string().nullable(),
+  partial: z.boolean().optional(),
   at: z.string(),
 }
 

@@ -195,11 +195,19 @@ export const ERROR_TABLE = {
     retryable: false,
     meaning: 'The file is not the one that `If-Match` names.',
   },
-  concat_unsupported: {
+  concat_invalid: {
     status: 400,
-    title: 'Concatenation not supported',
+    title: 'Concatenation not possible',
     retryable: false,
-    meaning: '`Tus-Extension` does not list `concatenation`. Upload the file in one piece.',
+    meaning:
+      '`Upload-Concat` is neither `partial` nor `final;` with the addresses of finished partial uploads, there are too ' +
+      'many of them, or the creation of a final upload has a length.',
+  },
+  concat_final: {
+    status: 403,
+    title: 'A final upload takes no bytes',
+    retryable: false,
+    meaning: 'An upload that is made of partial uploads has all its bytes from them.',
   },
   unauthenticated: {
     status: 401,

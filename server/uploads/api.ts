@@ -29,9 +29,20 @@ export interface CreateRequest extends Incoming {
   readonly completesAtEnd?: boolean
   /** `Upload-Metadata` as sent (latin1 string of its bytes); null or '' : none. */
   readonly metadataRaw: string | null
+  /** `Upload-Concat: partial`: one piece of a file that {@link Engine.concatenate} puts together. */
+  readonly partial?: boolean
   /** The media type and file name the client gave by other means than metadata (REST, IETF), if any. */
   readonly contentType?: string
   readonly filename?: string
+}
+
+export interface ConcatenateRequest {
+  /** `Upload-Concat` as sent, byte for byte (latin1). */
+  readonly raw: string
+  /** In the order of the file; one may come more than once. */
+  readonly partials: readonly UploadId[]
+  /** As in {@link CreateRequest}. That of the partial uploads is not taken over. */
+  readonly metadataRaw: string | null
 }
 
 export interface AppendRequest extends Incoming {
@@ -69,6 +80,13 @@ export interface Engine {
    */
   create(principal: Principal, request: CreateRequest): Promise<Standing>
   /**
+   * A final upload: one file of finished partial uploads of the same owner, put together inside the store. The very same
+   * request again answers the upload that it made before. Throws: not_found, upload_gone, concat_invalid,
+   * upload_too_large, metadata_invalid, metadata_too_large, refused_by_hook, forbidden, *_unavailable, shutting_down, and
+   * finish_pending with facts.location_id when it takes longer than a request may wait.
+   */
+  concatenate(principal: Principal, request: ConcatenateRequest): Promise<Standing>
+  /**
    * Bytes at the end of an upload; finishes it when they complete it. Throws: not_found, upload_gone, offset_mismatch
    * (facts.offset), length_conflict, length_already_known, upload_too_large, body_exceeds_length, upload_busy,
    * hold_lost, finish_pending, body_cut, body_stalled, shutting_down, *_unavailable.
@@ -101,6 +119,8 @@ export interface UploadDraft {
   readonly metadata: Readonly<Record<string, string>>
   readonly contentType: string | null
   readonly filename: string | null
+  /** One piece of a file (tus 1.0, Concatenation): it has its own rules for metadata, mostly none at all. */
+  readonly partial?: boolean
 }
 
 /** The blocking lifecycle hooks as the engine calls them. Each may throw UploadError('refused_by_hook') with facts.status (4xx). */

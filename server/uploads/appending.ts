@@ -1,5 +1,6 @@
 import type { AppendRequest, Incoming, Standing } from './api.ts'
 import { type AppendEnd, Appender } from './appender.ts'
+import { isFinal } from './concat.ts'
 import type { Context } from './context.ts'
 import { allowedRow, expiryFromNow, note, refuseGone, refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'
@@ -24,6 +25,7 @@ export async function append(
   const rowSeenAt = Date.now()
   const row = await allowedRow(context, principal, id, 'append')
   refuseGone(row)
+  if (isFinal(row)) throw new UploadError('concat_final', `Upload ${id} is made of partial uploads; it takes no bytes.`)
   checkDeclared(context, row, request)
   if (isFinished(row.state)) return appendToFinished(row, request)
   const finishing = context.finishes.join(id)

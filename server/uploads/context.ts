@@ -1,5 +1,6 @@
 import type { Appender } from './appender.ts'
 import type { BlockPool } from './block-pool.ts'
+import { isPartial } from './concat.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Finishes } from './finishes.ts'
@@ -46,10 +47,15 @@ export function refuseGone(row: Upload): void {
 }
 
 /** When an upload that got a byte just now expires; ms, null: never. */
-export function expiryFromNow(context: Context): number | null {
+export function expiryFromNow(context: Pick<Deps, 'settings'>): number | null {
   const { expiresAfterMs } = context.settings
   // Upload-Expires has whole seconds: the row says what the header says.
   return expiresAfterMs === null ? null : Math.ceil((Date.now() + expiresAfterMs) / 1000) * 1000
+}
+
+/** The same for one that has all its bytes: only a partial upload waits for something that may never come. */
+export function expiryOnceUploaded(deps: Pick<Deps, 'settings'>, row: Pick<Upload, 'concatRaw'>): number | null {
+  return isPartial(row) ? expiryFromNow(deps) : null
 }
 
 /** A line for the upload's history ("why did this upload stop"); nobody waits for it. */

@@ -1,8 +1,9 @@
 import type { CreateRequest, Standing } from './api.ts'
 import { newIntake, refuseTooLarge, takeBody } from './appending.ts'
 import { crc32Of, NO_BYTES } from './bytes.ts'
+import { isPartial } from './concat.ts'
 import type { Context } from './context.ts'
-import { refuseWhenStopping } from './context.ts'
+import { expiryOnceUploaded, refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'
 import type { Intake } from './intake.ts'
 import { newObjectKey } from './keys.ts'
@@ -34,6 +35,7 @@ export async function create(context: Context, principal: Principal, request: Cr
     metadata: metadata.values,
     contentType: draft.contentType ?? null,
     filename: draft.filename ?? null,
+    ...(request.partial ? { partial: true } : {}),
   })
   if (request.length === 0) return createWhole(context, draft, NO_BYTES)
   if (!request.body || request.bodyLength === 0) return createEmpty(context, draft)
@@ -65,10 +67,10 @@ async function createWhole(context: Context, draft: NewUpload, bytes: Bytes): Pr
     crc32,
     storedLength: bytes.length,
     offsetSeen: bytes.length,
-    expiresAt: null,
+    expiresAt: expiryOnceUploaded(context, rowToBe(draft)),
   }
   try {
-    await gatekeeper.preFinish(rowToBe(row))
+    if (!isPartial(rowToBe(row))) await gatekeeper.preFinish(rowToBe(row))
   } catch (error) {
     await store.remove([key]).catch(() => {})
     throw error

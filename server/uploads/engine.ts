@@ -1,6 +1,7 @@
 import type { Engine, EngineEvents, Gatekeeper } from './api.ts'
 import { append } from './appending.ts'
 import { BlockPool } from './block-pool.ts'
+import { concatenate } from './concatenating.ts'
 import { allowedRow, type Context } from './context.ts'
 import { create } from './creating.ts'
 import { Background, type EngineSettings, type Report } from './deps.ts'
@@ -88,6 +89,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
   return {
     maxBytes: settings.maxBytes,
     create: (principal, request) => awaited(create(context, principal, request)),
+    concatenate: (principal, request) => awaited(concatenate(context, principal, request)),
     append: (principal, id, request) => awaited(append(context, principal, id, request)),
     inspect: (principal, id) => awaited(inspect(context, principal, id)),
     terminate: (principal, id) => awaited(terminate(context, principal, id)),

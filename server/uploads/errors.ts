@@ -32,7 +32,8 @@ export const ERROR_CODES = [
   'upload_not_finished',
   'range_not_satisfiable',
   'precondition_failed',
-  'concat_unsupported',
+  'concat_invalid',
+  'concat_final',
   // who may
   'unauthenticated',
   'forbidden',

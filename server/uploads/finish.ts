@@ -1,6 +1,7 @@
 import { crc32Of } from './bytes.ts'
-import { compose } from './composing.ts'
-import { note } from './context.ts'
+import { compose, gather } from './composing.ts'
+import { isFinal, isPartial, releasePartials } from './concat.ts'
+import { expiryOnceUploaded, note } from './context.ts'
 import type { Deps } from './deps.ts'
 import { hasCode, UploadError } from './errors.ts'
 import { newObjectKey, tailPrefix } from './keys.ts'
@@ -41,7 +42,8 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
       { enter: ['finishing'] },
     )
   }
-  await permit(deps, open, () => gatekeeper.preFinish(open.row))
+  // A partial upload is no file yet: nobody is asked about it.
+  if (!isPartial(open.row)) await permit(deps, open, () => gatekeeper.preFinish(open.row))
   const made = before ?? (await orLost(open, makeObject(deps, open)))
   await deps.holds.fresh(open.hold)
   const { segments } = open.row
@@ -54,7 +56,7 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
       offsetSeen: length,
       bucket: deps.store.bucket,
       multipartId: null,
-      expiresAt: null,
+      expiresAt: expiryOnceUploaded(deps, open.row),
       multipartKey: null,
     },
     { enter: ['uploaded'] },
@@ -105,11 +107,15 @@ async function makeObject(deps: Deps, open: OpenUpload): Promise<Made> {
   await endParts(deps, open)
   const { row } = open
   const [first] = row.segments
-  if (first && row.segments.length === 1 && first.end === length) return { key: first.key, crc32: first.crc32 }
+  if (first && row.segments.length === 1 && first.end === length && !isFinal(row))
+    return { key: first.key, crc32: first.crc32 }
   const behind = await open.tailBytes()
   const stored = (row.segments.at(-1)?.end ?? 0) + behind.length
   if (stored !== length) throw new UploadError('internal', `Upload ${row.id}: ${stored} of ${length} bytes are stored.`)
   if (!first) return putWhole(deps, open, behind)
+  if (isFinal(row) && length <= row.partBytes) {
+    return gather(deps, open, { start: 0, end: length }, behind, (whole) => putWhole(deps, open, whole))
+  }
   const key = newObjectKey(deps.settings.keys, row.id, open.hold.epoch)
   return { key, crc32: await compose(deps, open, key, behind) }
 }
@@ -149,7 +155,8 @@ async function lastPart(deps: Deps, open: OpenUpload, key: string, multipartId: 
 
 /** What the object was made of: segments that were copied from, and tails. */
 async function removeLeftovers(deps: Deps, open: OpenUpload, row: Upload, segments: readonly Segment[]): Promise<void> {
-  const keys = segments.map(({ key }) => key).filter((key) => key !== row.objectKey)
+  const keys = isFinal(row) ? [] : segments.map(({ key }) => key).filter((key) => key !== row.objectKey)
+  if (isFinal(row)) await releasePartials(deps, row)
   if (keys.length > 0) await deps.store.remove(keys)
   if (open.session.tailed) await removeTails(deps, row)
 }
@@ -163,7 +170,8 @@ export async function removeTails(deps: Pick<Deps, 'store' | 'settings'>, row: U
 
 /** Removes all that the store has of an upload that is gone: object, open multipart upload, tails. */
 export async function removeBytes(deps: Pick<Deps, 'store' | 'settings'>, row: Upload): Promise<void> {
-  const keys = [row.objectKey, ...row.segments.map(({ key }) => key)].filter((key) => key !== null)
+  const segments = isFinal(row) ? [] : row.segments
+  const keys = [row.objectKey, ...segments.map(({ key }) => key)].filter((key) => key !== null)
   if (keys.length > 0) await deps.store.remove(keys)
   if (row.multipartId !== null && row.multipartKey !== null) {
     await deps.store.abortMultipart(row.multipartKey, row.multipartId)

@@ -1,4 +1,5 @@
 import type { CreateRequest } from './api.ts'
+import { PARTIAL } from './concat.ts'
 import type { Context } from './context.ts'
 import { expiryFromNow } from './context.ts'
 import { newUploadId } from './id.ts'
@@ -21,6 +22,7 @@ export function newRow(context: Context, principal: Principal, request: CreateRe
     filename: request.filename ?? metadata.filename,
     contentType: request.contentType ?? metadata.contentType,
     expiresAt: expiryFromNow(context),
+    ...(request.partial ? { concatRaw: PARTIAL } : {}),
   } satisfies NewUpload
 }
 

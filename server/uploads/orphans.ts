@@ -2,7 +2,7 @@ import { parseUploadId } from './id.ts'
 import { type KeyTemplate, parseTailKey } from './keys.ts'
 import type { ByteStore } from './ports/byte-store.ts'
 import type { Housekeeping, Inventory, ListedMultipart, ListedObject } from './ports/housekeeping.ts'
-import { isUnfinished } from './states.ts'
+import { isGone, isUnfinished } from './states.ts'
 import type { Upload, UploadId } from './words.ts'
 
 export interface OrphanOptions {
@@ -63,7 +63,9 @@ function idOf(prefix: string, key: string): UploadId | null {
 type Test = (row: Upload | undefined, object: ListedObject) => boolean
 
 const unnamedObject: Test = (row, { key }) =>
-  !row || ![row.objectKey, row.multipartKey, ...row.segments.map((segment) => segment.key)].includes(key)
+  !row ||
+  isGone(row.state) ||
+  ![row.objectKey, row.multipartKey, ...row.segments.map((segment) => segment.key)].includes(key)
 
 const needlessTail: Test = (row, { key }) => {
   if (!row || !isUnfinished(row.state)) return true
@@ -128,7 +130,9 @@ async function sweepMultiparts({ inventory, records, store, keys, minAgeMs, dryR
     const rows = await records.rowsOf([...new Set(page.map(({ id }) => id))])
     for (const { id, open } of page) {
       const row = rows.get(id)
-      if (!row || row.multipartId === open.multipartId) continue
+      // One that is finishing may be put together of its segments just now; no row names such a multipart upload.
+      if (!row || row.state === 'finishing') continue
+      if (row.multipartId === open.multipartId && !isGone(row.state)) continue
       count++
       found('multipart', open.key)
       if (!dryRun) await store.abortMultipart(open.key, open.multipartId)

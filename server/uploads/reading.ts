@@ -1,4 +1,5 @@
 import type { Download } from './api.ts'
+import { isPartial } from './concat.ts'
 import type { Context } from './context.ts'
 import { allowedRow, refuseGone } from './context.ts'
 import { UploadError } from './errors.ts'
@@ -13,6 +14,7 @@ export async function download(context: Context, principal: Principal, id: Uploa
   if (!isFinished(row.state) || objectKey === null || length === null) {
     throw new UploadError('upload_not_finished', `Upload ${id} is ${row.state}; there is no whole file yet.`)
   }
+  if (isPartial(row)) throw new UploadError('upload_not_finished', `Upload ${id} is one piece of a file.`)
   if (row.state === 'rejected') throw new UploadError('forbidden', `Upload ${id} was rejected by its checks.`)
   return {
     upload: row,

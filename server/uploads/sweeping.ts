@@ -1,7 +1,9 @@
+import { refuseSource } from './concat.ts'
 import type { Context } from './context.ts'
 import { driveFinish } from './driving.ts'
 import { hasCode } from './errors.ts'
-import { endUnfinished } from './terminating.ts'
+import { endRow, endUnfinished } from './terminating.ts'
+import type { Upload } from './words.ts'
 
 /** A finish that did not move for this long stands still. */
 const STANDSTILL_MS = 20_000
@@ -27,7 +29,20 @@ export async function sweep(context: Context): Promise<{ finished: number; expir
     expired++
     context.events.expired(ended)
   }
+  for (const row of await context.records.duePartials(now, BATCH)) {
+    if (context.stopping()) break
+    const ended = await orReported(context, `erasing the partial upload ${row.id}`, erasePartial(context, row))
+    if (!ended) continue
+    expired++
+    context.events.expired(ended)
+  }
   return { finished, expired }
+}
+
+/** A final upload that begins to be made of it meanwhile raises its generation first: then nothing ends here. */
+async function erasePartial(context: Context, row: Upload): Promise<Upload | null> {
+  await refuseSource(context, row)
+  return endRow(context, row, 'erased')
 }
 
 /** undefined: it failed. Somebody who writes the upload just now is no failure. */

@@ -1,3 +1,4 @@
+import { refuseSource } from './concat.ts'
 import type { Context } from './context.ts'
 import { allowedRow, refuseGone, refuseWhenStopping } from './context.ts'
 import { hasCode, UploadError } from './errors.ts'
@@ -11,6 +12,7 @@ export async function terminate(context: Context, principal: Principal, id: Uplo
   const rowSeenAt = Date.now()
   const row = await allowedRow(context, principal, id, 'terminate')
   refuseGone(row)
+  await refuseSource(context, row)
   await context.gatekeeper.preTerminate(principal, row)
   const ended = isFinished(row.state)
     ? await endRow(context, row, 'terminated')
@@ -40,7 +42,12 @@ export async function endUnfinished(
   }
 }
 
-async function endRow(context: Context, row: Upload, state: 'terminated' | 'expired'): Promise<Upload | null> {
+/** Ends the row as it was read, then removes the bytes. null: it changed meanwhile. */
+export async function endRow(
+  context: Context,
+  row: Upload,
+  state: 'terminated' | 'expired' | 'erased',
+): Promise<Upload | null> {
   const options = { generation: row.generation, enter: [state], from: statesBefore(state) } as const
   const ended = await context.records.change(row.id, {}, { ...options, raise: true })
   if (!ended) return null

@@ -33,6 +33,11 @@ export const create: Operation = guarded(['create'], {
     requestHeader('Upload-Metadata', 'Pairs of key and base64 value: `filename dC50eHQ=,filetype dGV4dC9wbGFpbg==`.', {
       type: 'string',
     }),
+    requestHeader(
+      'Upload-Concat',
+      '`partial`: one piece of a file. `final;` and the addresses of finished partial uploads, separated by spaces: the file of these, in this order; then without a length and without bytes.',
+      { type: 'string' },
+    ),
   ],
   requestBody: {
     required: false,
@@ -66,6 +71,10 @@ export const create: Operation = guarded(['create'], {
       'defer_length_invalid',
       'metadata_invalid',
       'body_invalid',
+      'concat_invalid',
+      'concat_final',
+      'not_found',
+      'upload_gone',
       'forbidden',
       'refused_by_hook',
       'version_unsupported',
@@ -99,6 +108,7 @@ export const append: Operation = guarded(['append'], {
       'offset_missing',
       'offset_invalid',
       'length_already_known',
+      'concat_final',
       'not_found',
       'offset_mismatch',
       'upload_finished',

@@ -4,7 +4,7 @@ import { bare, type Reply } from '../reply.ts'
 
 /** What works here: nothing is advertised that does not (tus 1.0, OPTIONS). */
 export function extensionsOf(options: Pick<TusOptions, 'expires'>): readonly string[] {
-  const always = ['creation', 'creation-with-upload', 'creation-defer-length', 'termination']
+  const always = ['creation', 'creation-with-upload', 'creation-defer-length', 'termination', 'concatenation']
   return options.expires ? [...always, 'expiration'] : always
 }
 

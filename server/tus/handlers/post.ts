@@ -1,6 +1,7 @@
 import { EVENTS } from '@tus/server'
 import { UploadError } from '../../uploads/errors.ts'
 import { parseUploadId } from '../../uploads/id.ts'
+import { type Concat, readConcat } from '../concat.ts'
 import { parseByteCount } from '../decimal.ts'
 import { finishedNow, toTusUpload } from '../events.ts'
 import { checkCoding, OFFSET_OCTET_STREAM, quoted } from '../gate.ts'
@@ -13,15 +14,16 @@ import { expiryOf } from '../standing.ts'
 /** POST on the collection: Creation, with the first bytes if they come along (tus 1.0, Creation With Upload). */
 export async function create(call: Call): Promise<Reply> {
   const { req, res, options, headers } = call
-  if (headers.has('upload-concat')) {
-    throw new UploadError('concat_unsupported', 'Upload-Concat was sent; upload the file in one piece.')
-  }
+  const concatRaw = headers.get('upload-concat')
+  const concat = concatRaw === undefined ? null : readConcat(req, options, concatRaw)
+  if (concat?.kind === 'final') return concatenate(call, concat)
   const length = readLength(headers)
   const withBytes = takesBytes(call)
   const incoming = withBytes ? incomingOf(req, res) : { body: null, bodyLength: 0 }
   const metadataRaw = headers.get('upload-metadata') ?? null
   try {
-    const { upload, offset } = await options.engine.create(call.principal, { length, metadataRaw, ...incoming })
+    const request = { length, metadataRaw, ...incoming, ...(concat ? { partial: true } : {}) }
+    const { upload, offset } = await options.engine.create(call.principal, request)
     const location = options.locate(req, upload.id)
     call.announce(EVENTS.POST_CREATE, toTusUpload(upload, offset), location)
     if (finishedNow(upload, offset)) call.announce(EVENTS.POST_FINISH, toTusUpload(upload, offset))
@@ -30,6 +32,25 @@ export async function create(call: Call): Promise<Reply> {
       ...(withBytes ? { 'Upload-Offset': String(offset) } : {}),
       ...expiryOf(upload),
     })
+  } catch (error) {
+    return refusedWithLocation(call, error)
+  }
+}
+
+/** A final upload: the answer comes when it is whole; 423 with its Location when that takes long. */
+async function concatenate(call: Call, { raw, partials }: Extract<Concat, { kind: 'final' }>): Promise<Reply> {
+  const { req, options, headers } = call
+  if (hasBody(req)) throw new UploadError('concat_final', 'The creation of a final upload has a body; send none.')
+  if (headers.has('upload-length') || headers.has('upload-defer-length')) {
+    throw new UploadError('concat_invalid', 'The length of a final upload is that of its parts; send none.')
+  }
+  try {
+    const metadataRaw = headers.get('upload-metadata') ?? null
+    const { upload, offset } = await options.engine.concatenate(call.principal, { raw, partials, metadataRaw })
+    const location = options.locate(req, upload.id)
+    call.announce(EVENTS.POST_CREATE, toTusUpload(upload, offset), location)
+    call.announce(EVENTS.POST_FINISH, toTusUpload(upload, offset))
+    return bare(201, { Location: location })
   } catch (error) {
     return refusedWithLocation(call, error)
   }

@@ -28,6 +28,7 @@ export function coreDiscovery(service: () => Service): void {
       const { tus } = service()
       const extensions = (await tus.options()).headers['tus-extension']?.split(',').map((name) => name.trim())
       assert.deepEqual(extensions?.sort(), [
+        'concatenation',
         'creation',
         'creation-defer-length',
         'creation-with-upload',

@@ -80,8 +80,16 @@ export function createFakeEngine(maxBytes = 1_000_000): FakeEngine {
         contentType: metadata.contentType,
         filename: metadata.filename,
         expiresAt: Date.UTC(2030, 0, 1),
+        ...(request.partial ? { concatRaw: 'partial' } : {}),
       })
       return take(find(upload.id), request)
+    },
+    async concatenate(principal, request) {
+      enter('concatenate')
+      const entries = request.partials.map(find)
+      const bytes = Buffer.concat(entries.map((entry) => entry.bytes))
+      const upload = put(bytes, { owner: principal.subject, concatRaw: request.raw, metadataRaw: request.metadataRaw })
+      return { upload, offset: bytes.length }
     },
     async append(_principal, id, request) {
       enter('append')

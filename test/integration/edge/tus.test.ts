@@ -42,7 +42,10 @@ test('OPTIONS tells what works, whatever Tus-Resumable says', async () => {
     assert.equal(answer.status, 204)
     assert.equal(answer.headers['tus-version'], '1.0.0')
     assert.equal(answer.headers['tus-max-size'], '1000000')
-    assert.equal(answer.headers['tus-extension'], 'creation,creation-with-upload,creation-defer-length,termination')
+    assert.equal(
+      answer.headers['tus-extension'],
+      'creation,creation-with-upload,creation-defer-length,termination,concatenation',
+    )
   }
 })
 
@@ -104,15 +107,17 @@ test('a repeated header line is a 400, on every header that the dialect reads', 
   assert.equal((await edge.send('POST', UPLOADS, twice)).status, 400)
 })
 
-test('a creation says exactly one length, and no concatenation', async () => {
+test('a creation says exactly one length, that of a final upload none', async () => {
   await using edge = await startEdge()
   for (const headers of [
     {},
     { 'Upload-Length': '5', 'Upload-Defer-Length': '1' },
     { 'Upload-Defer-Length': '2' },
     { 'Upload-Defer-Length': '' },
-    { 'Upload-Length': '5', 'Upload-Concat': 'partial' },
-    { 'Upload-Concat': 'final;/a /b' },
+    { 'Upload-Concat': 'partial' },
+    { 'Upload-Length': '5', 'Upload-Concat': `final;${UPLOADS}/${newUploadId()}` },
+    { 'Upload-Defer-Length': '1', 'Upload-Concat': `final;${UPLOADS}/${newUploadId()}` },
+    ...['', 'final', 'final;', 'final; ', 'Final;x', 'partial;', 'foo'].map((value) => ({ 'Upload-Concat': value })),
   ]) {
     assert.equal((await edge.send('POST', UPLOADS, { ...TUS, ...headers })).status, 400, JSON.stringify(headers))
   }
