@@ -233,29 +233,60 @@ const overtakings = fc
   .record({
     first: fc.record({ ...appending, place: fc.constant('told' as const), size: fc.integer({ min: 20, max: 300 }) }),
     accident,
-    afterMs: fc.oneof(fc.nat({ max: 60 }), fc.nat({ max: 1500 })),
+    /** Calls of the first one to the store take longer: more is on its way when it happens. */
+    storeMs: fc.constantFrom(0, 0, 50, 300),
+    /** When it happens; null: before the first one begins. */
+    afterMs: fc.oneof(fc.constant(null), fc.nat({ max: 60 }), fc.nat({ max: 1500 })),
     untilMs: fc.oneof(fc.nat({ max: 100 }), fc.constantFrom(3100, 4000)),
-    second: fc.record({ ...appending, place: fc.constant('head' as const), size: fc.integer({ min: 1, max: 150 }) }),
+    second: fc.record({
+      ...appending,
+      place: fc.constantFrom('head', 'told'),
+      size: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 150 })),
+    }),
+    /** HEADs that come at the same time. */
+    crowd: fc.nat({ max: 2 }),
     secondMs: fc.constantFrom(100, 1000, 6000),
     forget: fc.boolean(),
     gap,
   })
-  .map((given) =>
-    command(
-      'overtaking',
-      given,
-      async (sim) => {
-        beginAppend(sim, given.first)
-        await sim.pass(given.afterMs)
-        await happen(sim, given.first.on, given.accident)
-        await sim.pass(given.untilMs)
-        beginAppend(sim, { ...given.second, upload: given.first.upload, on: given.first.on + 1 })
-        await sim.pass(given.secondMs)
-        if (given.forget) await happen(sim, 0, { what: 'forget' })
-      },
-      given.gap,
-    ),
-  )
+  .map((given) => command('overtaking', given, (sim) => overtake(sim, given), given.gap))
+
+async function overtake(sim: Sim, given: Overtaking): Promise<void> {
+  const { first, second, afterMs } = given
+  const { process } = sim.instance(first.on)
+  process.slow('store', given.storeMs)
+  if (afterMs === null) await happen(sim, first.on, given.accident)
+  beginAppend(sim, first)
+  if (afterMs !== null) {
+    await sim.pass(afterMs)
+    await happen(sim, first.on, given.accident)
+  }
+  await sim.pass(given.untilMs)
+  const model = sim.upload(first.upload)
+  for (let n = 0; model && n < given.crowd; n++) {
+    sim.track(
+      `HEAD ${model.number}`,
+      head(sim, sim.instance(first.on + n), model).then(() => {}),
+    )
+    await sim.pass(sim.random.below(20))
+  }
+  beginAppend(sim, { ...second, upload: first.upload, on: first.on + 1 })
+  await sim.pass(given.secondMs)
+  process.slow('store', 0)
+  if (given.forget) await happen(sim, 0, { what: 'forget' })
+}
+
+interface Overtaking {
+  readonly first: Appending
+  readonly accident: Accident
+  readonly storeMs: number
+  readonly afterMs: number | null
+  readonly untilMs: number
+  readonly second: Appending
+  readonly crowd: number
+  readonly secondMs: number
+  readonly forget: boolean
+}
 
 const closings = fc
   .record({ on: which, gap })
@@ -289,7 +320,18 @@ export function commands(broken: boolean, maxCommands: number, replayPath?: stri
   const usual = [creations, appends, appends, appends, appends, heads, heads, closings, sweeps, downloads]
   const rare = [terminations, slowness]
   const all = broken
-    ? [...usual, ...rare, accidents, accidents, brokenAppends, brokenAppends, overtakings, overtakings]
+    ? [
+        ...usual,
+        ...rare,
+        accidents,
+        accidents,
+        brokenAppends,
+        brokenAppends,
+        overtakings,
+        overtakings,
+        overtakings,
+        overtakings,
+      ]
     : [...usual, ...usual, ...rare]
   return fc.commands(all, { maxCommands, size: 'max', ...(replayPath === undefined ? {} : { replayPath }) })
 }

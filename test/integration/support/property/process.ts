@@ -51,6 +51,8 @@ export class SimProcess implements Owner {
   #faults: { port: Port; kind: FaultKind; after: number }[] = []
   #slow = new Map<Port, number>()
   #deaths: (() => void)[] = []
+  #unanswered = new Map<(error: unknown) => void, Port>()
+  #buried = false
   stoppedUntil: number | null = 0
   /** Calls that were not answered as they should: the run had faults. */
   disturbed = false
@@ -98,6 +100,13 @@ export class SimProcess implements Owner {
     for (const die of this.#deaths) die()
   }
 
+  /** What the dead still wait for fails now, and all that they would ask: in real time their timers must end. */
+  bury(): void {
+    this.#buried = true
+    for (const [fail, port] of this.#unanswered) fail(unavailable(port))
+    this.#unanswered.clear()
+  }
+
   /** Runs when it dies: its clients see their connections break. */
   onDeath(run: () => void): void {
     if (this.dead) run()
@@ -114,13 +123,16 @@ export class SimProcess implements Owner {
   /** A call over the network: `apply` is what it does there. */
   call<T>(port: Port, apply: () => Promise<T>, { signal, onUnanswered }: CallHooks = {}): Promise<T> {
     if (signal?.aborted) return Promise.reject(signal.reason)
+    if (this.#buried) return Promise.reject(unavailable(port))
     const fault = this.#faultFor(port)
     if (fault) this.disturbed = true
     return new Promise<T>((resolve, reject) => {
       let answered = false
+      this.#unanswered.set(reject, port)
       const answer = (run: () => void) => {
         if (answered) return
         answered = true
+        this.#unanswered.delete(reject)
         signal?.removeEventListener('abort', abort)
         run()
       }

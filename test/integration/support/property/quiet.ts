@@ -20,14 +20,16 @@ export async function watched(sim: Sim, upload: UploadModel, patch: Patch, run: 
   const { id } = upload
   const refusable = id !== null && mustBeRefused(sim, upload, patch)
   const alone = upload.running === 0 && !sim.orphans
+  const begun = upload.begun + 1
+  const { disturbances } = sim
   const before = refusable && alone ? await lookAt(sim, id) : null
-  const { begun, disturbances } = { begun: upload.begun + 1, disturbances: sim.disturbances }
   const outcome = await run()
   if (refusable && outcome !== 'died' && 'standing' in outcome) {
     violated(`an append at ${patch.offset} that has to be refused was taken: upload ${upload.number}`)
   }
-  if (!before || !id || outcome === 'died' || upload.begun !== begun || sim.disturbances !== disturbances) return
+  if (!before || !id || outcome === 'died') return
   const after = await lookAt(sim, id)
+  if (upload.begun !== begun || sim.disturbances !== disturbances) return
   if (!isDeepStrictEqual(after, before)) {
     violated(
       `a refused append changed upload ${upload.number}:\n${JSON.stringify(before)}\nbecame\n${JSON.stringify(after)}`,

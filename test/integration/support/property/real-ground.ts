@@ -38,6 +38,7 @@ export async function openRealGround(s3: TestS3) {
   }
   const observer = await coordination()
   const ground = ({ segmentParts }: WorldShape): Ground => ({
+    real: true,
     clock: realClock(TIMES),
     store,
     records: database.records,

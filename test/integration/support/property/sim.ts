@@ -29,6 +29,8 @@ export interface WorldShape {
 
 /** What the processes of a world share, and how to look at it from outside. */
 export interface Ground {
+  /** In real time, on real services. */
+  readonly real: boolean
   readonly clock: Clock
   readonly store: ByteStore
   readonly records: Records
@@ -61,6 +63,7 @@ export class Sim {
   /** How often what happened: a test that passes because nothing happens is none. */
   readonly counts = new Map<string, number>()
   readonly #slots: Instance[] = []
+  readonly #processes: SimProcess[] = []
   readonly #closing: Promise<void>[] = []
   #started = 0
   #running = new Map<string, number>()
@@ -180,7 +183,8 @@ export class Sim {
   }
 
   async remove(): Promise<void> {
-    for (const { process } of this.#slots) process.kill()
+    for (const process of this.#processes) process.kill()
+    if (this.ground.real) for (const process of this.#processes) process.bury()
     this.ground.clock.end()
     await this.ground.remove()
   }
@@ -188,6 +192,7 @@ export class Sim {
   async #start(): Promise<Instance> {
     const { clock, store, records, settings, delays } = this.ground
     const process = new SimProcess(`p${++this.#started}`, clock, this.random, delays)
+    this.#processes.push(process)
     const coordination = await this.ground.coordination()
     const engine = await clock.as(process, () =>
       createEngine({
@@ -220,6 +225,7 @@ export function memoryGround(shape: WorldShape): Ground {
   const observer = createMemoryCoordination({ state })
   let names = 0
   return {
+    real: false,
     clock,
     store,
     records,
