@@ -1,4 +1,4 @@
-import { concatBytes, NO_BYTES } from './bytes.ts'
+import { compacted, concatBytes, NO_BYTES } from './bytes.ts'
 import { note } from './context.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
@@ -143,7 +143,7 @@ export class Appender {
     await this.#begin()
     const before = await this.#open.tailBytes()
     const rest = this.#intake.take(this.#intake.bytes)
-    return { bytes: concatBytes(before, rest.bytes), release: (reuse) => rest.release(reuse) }
+    return { ...rest, bytes: concatBytes(before, rest.bytes) }
   }
 
   /** The next part: tails of it that are durable already, and `count` gathered bytes. */
@@ -261,9 +261,10 @@ export class Appender {
     this.#position = end
     await this.#open.save({ offset: end, tails: [...kept, tail], tailed: true })
     this.#forget(absorbed)
-    // The cache keeps the bytes, so their blocks are not for reuse.
-    piece.release(false)
-    this.#deps.tails.set(key, bytes)
+    // Small chunks lie in blocks, of which a tail must not keep a whole one alive.
+    const cached = piece.pooled ? compacted(bytes) : bytes
+    piece.release(true)
+    this.#deps.tails.set(key, cached)
   }
 
   /** Before the first byte is stored the row says so, and the generation is raised. */

@@ -33,3 +33,8 @@ export function splitBytes(bytes: Bytes, count: number): [Bytes, Bytes] {
   }
   return [bytes, NO_BYTES]
 }
+
+/** The same bytes in a buffer of their own size. */
+export function compacted(bytes: Bytes): Bytes {
+  return { chunks: [Buffer.concat(bytes.chunks, bytes.length)], length: bytes.length }
+}

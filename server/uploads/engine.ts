@@ -50,6 +50,9 @@ export interface EngineGauges {
   readonly poolBlocks: number
 }
 
+/** How often cached tails are looked through. */
+const TIDY_MS = 10_000
+
 /** The upload engine over its ports. One a process. */
 export async function createEngine(options: EngineOptions): Promise<Engine & { gauges(): EngineGauges }> {
   const { settings, store, coordination, records, gatekeeper, events } = options
@@ -61,6 +64,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
     dropClean: (bytes) => tails.drop(bytes),
   })
   tails.attach(memory)
+  const tidying = setInterval(() => tails.expire(), TIDY_MS)
+  tidying.unref()
   const background = new Background(options.report ?? (() => {}))
   const holds = new HoldKeeper({ coordination, records, leaseMs: settings.leaseMs, held: events.held })
   const context: Context = {
@@ -112,6 +117,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
       for (const appender of context.appenders) appender.stop()
       await background.settled()
       holds.stop()
+      clearInterval(tidying)
     },
   }
 }

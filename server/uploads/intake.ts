@@ -32,6 +32,8 @@ export type IntakeEnd =
 /** Bytes taken from an intake. */
 export interface Gathered {
   readonly bytes: Bytes
+  /** Some of them lie in blocks of the pool. */
+  readonly pooled: boolean
   /** To be called once they are stored or given up. `reuse`: nobody points into them any more, not even a socket. */
   release(reuse: boolean): void
 }
@@ -138,6 +140,7 @@ export class Intake implements Holder {
     const [bytes, rest] = splitBytes({ chunks: this.#chunks, length: this.#bytes }, count)
     // A block that both sides point into is left to the garbage collector.
     const blocks = rest.length === 0 ? this.#blocks : []
+    const pooled = this.#blocks.length > 0
     this.#chunks = [...rest.chunks]
     this.#bytes = rest.length
     this.#block = null
@@ -146,6 +149,7 @@ export class Intake implements Holder {
     let held = true
     return {
       bytes,
+      pooled,
       release: (reuse) => {
         if (!held) return
         held = false

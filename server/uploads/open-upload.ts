@@ -116,6 +116,12 @@ export class OpenUpload {
     return concatBytes(...all)
   }
 
+  /** Nobody reads the session's tails any more. */
+  forgetTails(): void {
+    for (const tail of this.#session.tails)
+      this.#deps.tails.delete(tailKey(this.#deps.settings.keys, this.#row.id, tail))
+  }
+
   async #oneTail(tail: Tail): Promise<Bytes> {
     const key = tailKey(this.#deps.settings.keys, this.#row.id, tail)
     const cached = this.#deps.tails.get(key)
