@@ -44,7 +44,11 @@ export function createProcessing(options: ProcessingOptions): Process {
       log.info({ upload: id, sha256 }, 'processing: all steps done, the upload is available')
       return 'done'
     } catch (error) {
-      if (!hasCode(error, 'store_unavailable', 'records_unavailable')) throw error
+      if (!hasCode(error, 'store_unavailable', 'records_unavailable')) {
+        // A client may end its upload while a step reads it.
+        if ((await records.begin(id)).upload?.state !== 'processing') return 'nothing'
+        throw error
+      }
       throw new RetryLater(error.message, { cause: error })
     }
   }

@@ -5,7 +5,7 @@ import type { Context } from './context.ts'
 import { allowedRow, expiryFromNow, note, refuseGone, refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'
 import { finishUpload } from './finish.ts'
-import { Intake } from './intake.ts'
+import { type Gathered, Intake } from './intake.ts'
 import type { OpenUpload } from './open-upload.ts'
 import { openUpload } from './opening.ts'
 import { isFinished } from './states.ts'
@@ -91,7 +91,7 @@ export async function takeBody(
     if (gathered?.completesAtEnd && end === 'ended') await declareLength(open, open.offset)
     if (whole || (open.row.length !== null && open.offset === open.row.length)) {
       handedOver = true
-      const finish = finishUpload(context, open, whole?.bytes ?? null).finally(() => whole?.release(false))
+      const finish = releasing(whole, finishUpload(context, open, whole?.bytes ?? null))
       const row = await context.finishes.start(open.row.id, finish)
       refuseEnd(open.row.id, end === 'overrun' ? end : 'ended')
       return { upload: row, offset: row.length ?? 0 }
@@ -104,6 +104,17 @@ export async function takeBody(
   } finally {
     intake?.stop()
     if (!handedOver) await open.close()
+  }
+}
+
+/** Gives the bytes back when `stored` settles; their blocks are for reuse only when nothing failed. */
+export async function releasing<T>(bytes: Gathered | null, stored: Promise<T>): Promise<T> {
+  try {
+    const result = await stored
+    bytes?.release(true)
+    return result
+  } finally {
+    bytes?.release(false)
   }
 }
 

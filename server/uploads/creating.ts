@@ -1,5 +1,5 @@
 import type { CreateRequest, Standing } from './api.ts'
-import { newIntake, refuseTooLarge, takeBody } from './appending.ts'
+import { newIntake, refuseTooLarge, releasing, takeBody } from './appending.ts'
 import { crc32Of, NO_BYTES } from './bytes.ts'
 import { isPartial } from './concat.ts'
 import type { Context } from './context.ts'
@@ -96,11 +96,7 @@ async function createWithBody(context: Context, draft: NewUpload, request: Creat
       if (intake.end === 'overrun') throw new UploadError('body_exceeds_length', 'The body goes past Upload-Length.')
       if (atEnd || intake.bytes === length) {
         const whole = intake.take(intake.bytes)
-        try {
-          return await createWhole(context, draft, whole.bytes)
-        } finally {
-          whole.release(false)
-        }
+        return await releasing(whole, createWhole(context, draft, whole.bytes))
       }
     }
   } catch (error) {

@@ -155,6 +155,7 @@ async function lastPart(deps: Deps, open: OpenUpload, key: string, multipartId: 
 
 /** What the object was made of: segments that were copied from, and tails. */
 async function removeLeftovers(deps: Deps, open: OpenUpload, row: Upload, segments: readonly Segment[]): Promise<void> {
+  open.forgetTails()
   const keys = isFinal(row) ? [] : segments.map(({ key }) => key).filter((key) => key !== row.objectKey)
   if (isFinal(row)) await releasePartials(deps, row)
   if (keys.length > 0) await deps.store.remove(keys)
