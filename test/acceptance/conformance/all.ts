@@ -2,6 +2,7 @@
 import { after, before, describe } from 'node:test'
 import type { Env } from '../../support/service.ts'
 import type { Backend, Service } from '../support/backend.ts'
+import { concatenation, concatenationExpiry, concatenationLimits } from './concat.ts'
 import { coreDeferred, coreDiscovery, coreMethods, corePatch } from './core.ts'
 import { creation, creationWithUpload, termination } from './creation.ts'
 import { EXPIRES_AFTER_MS, expiration } from './expiration.ts'
@@ -37,12 +38,12 @@ export function conformance(name: string, open: () => Promise<Backend>): void {
 
     group('with the defaults', {}, [
       ...[coreDiscovery, corePatch, coreMethods, coreDeferred],
-      ...[creation, creationWithUpload, termination],
+      ...[creation, creationWithUpload, termination, concatenation],
       ...[robustBodies, robustHeaders, robustConnections, corsByDefault],
     ])
-    group('with small limits', LIMITS, [sizeLimits, idleBodies, forwarded, cors])
+    group('with small limits', LIMITS, [sizeLimits, concatenationLimits, idleBodies, forwarded, cors])
     const expiring = { UPLOAD_EXPIRES_AFTER: `${EXPIRES_AFTER_MS}ms`, SWEEP_EVERY: '500ms' }
-    group('with a short expiry', expiring, [expiration])
+    group('with a short expiry', expiring, [expiration, concatenationExpiry])
     restarts(() => {
       if (!backend) throw new Error('there is no backend')
       return backend
