@@ -9,7 +9,7 @@ import { type Edit, MUTATIONS } from './support/property/mutations.ts'
 const LONG = process.env.TEST_LONG === '1'
 const ROOT = join(import.meta.dirname, '..', '..')
 /** Runs within which a seeded bug must be found. */
-const RUNS = 3000
+const RUNS = 12_000
 
 /**
  * Is the property test worth anything? Each bug is written into a copy of the engine, and the same runs that the engine
