@@ -35,6 +35,9 @@ export class Primary {
   /** Starts the workers; `onFatal` hears of what another worker would not do better. */
   start(onFatal: (message: string) => void): void {
     this.#onFatal = onFatal
+    // Each worker accepts by itself. Handed over by the primary, a connection on its way to a worker that is killed
+    // would stay open and unanswered for ever: the primary keeps it until the worker says that it has it.
+    cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.on('message', (worker, message) => {
       if (isToPrimary(message)) void this.#hear(worker, message)
     })
