@@ -195,6 +195,20 @@ export const ERROR_TABLE = {
     retryable: false,
     meaning: 'The file is not the one that `If-Match` names.',
   },
+  checksum_invalid: {
+    status: 400,
+    title: 'Checksum not readable',
+    retryable: false,
+    meaning:
+      '`Upload-Checksum` is one of the algorithms of `Tus-Checksum-Algorithm`, a space and base64; a trailer that was ' +
+      'announced comes, and says what the header says. Nothing of the body was kept.',
+  },
+  checksum_mismatch: {
+    status: 460,
+    title: 'Checksum Mismatch',
+    retryable: false,
+    meaning: 'The body is not the one that `Upload-Checksum` was made of. Nothing of it was kept: send it again.',
+  },
   concat_invalid: {
     status: 400,
     title: 'Concatenation not possible',

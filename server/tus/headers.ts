@@ -9,6 +9,7 @@ const NAMES = [
   'upload-offset',
   'upload-metadata',
   'upload-concat',
+  'upload-checksum',
   'content-type',
   'content-encoding',
   'x-http-method-override',

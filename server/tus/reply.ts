@@ -41,11 +41,16 @@ function headersOf(reply: Reply, req: IncomingMessage): Record<string, string> {
   }
 }
 
+/** The reason phrase; 460 is tus's own (tus 1.0, Checksum). */
+function reasonOf(status: number): string {
+  return status === 460 ? 'Checksum Mismatch' : (STATUS_CODES[status] ?? '')
+}
+
 /** For @tus/server, which sends it. */
 export function toResponse(reply: Reply, req: IncomingMessage): Response {
   return new Response(reply.body === '' ? null : reply.body, {
     status: reply.status,
-    statusText: STATUS_CODES[reply.status] ?? '',
+    statusText: reasonOf(reply.status),
     headers: headersOf(reply, req),
   })
 }
@@ -53,6 +58,6 @@ export function toResponse(reply: Reply, req: IncomingMessage): Response {
 /** For what is answered before @tus/server comes in. */
 export function writeReply(res: ServerResponse, reply: Reply, req: IncomingMessage): void {
   if (res.headersSent || res.destroyed) return
-  res.writeHead(reply.status, headersOf(reply, req))
+  res.writeHead(reply.status, reasonOf(reply.status), headersOf(reply, req))
   res.end(reply.body === '' ? undefined : reply.body)
 }

@@ -9,6 +9,13 @@ import type { ByteRange } from './ports/byte-store.ts'
 import type { ListQuery, Page } from './ports/records.ts'
 import type { Body, Principal, Upload, UploadId } from './words.ts'
 
+/** What the body has to be, as its sender says. It is told every byte in order. */
+export interface Verification {
+  update(chunk: Buffer): void
+  /** Once, after the end of the body. Throws checksum_mismatch, checksum_invalid. */
+  verify(): void
+}
+
 /** Bytes that come with a creation or an append. */
 export interface Incoming {
   /** Node's own request stream; the engine reads it, pauses it and never joins it. null: no body. */
@@ -17,6 +24,8 @@ export interface Incoming {
   readonly bodyLength: number | null
   /** Called once, right before the first byte is asked for: the moment for `100 Continue`. Not called when refused before. */
   readonly beforeBody?: () => void
+  /** No byte of the body counts before it was verified; a body that breaks or fails leaves nothing behind. */
+  readonly verification?: Verification
 }
 
 export interface CreateRequest extends Incoming {

@@ -66,6 +66,8 @@ export class Appender {
     try {
       const end = await this.#read()
       this.#intake.pause()
+      // Nothing of a body that was not verified is kept.
+      if (this.#intake.unverified) return { end, whole: null }
       return { end, whole: await this.#last(end) }
     } finally {
       clearInterval(timer)
@@ -81,6 +83,10 @@ export class Appender {
     for (;;) {
       hold.assert()
       if (this.#failure) throw this.#failure
+      if (this.#intake.unverified && this.#intake.end !== 'open') {
+        if (this.#intake.end !== 'ended') return this.#intake.end
+        await this.#verify()
+      }
       const need = this.#untilFull()
       // What is asked for comes before reading on: a body that flows fast must not keep anybody waiting.
       if (this.#intake.bytes >= need) await this.#sendPart(need)
@@ -89,7 +95,7 @@ export class Appender {
       else if (this.#stopped) return 'stopped'
       else if (hold.inspectors.size > 0) {
         if (await this.#inspected()) return 'wanted'
-      } else if (this.#aged) await this.#flush('age')
+      } else if (this.#aged && !this.#intake.unverified) await this.#flush('age')
       else if (this.#intake.flushAsked) await this.#flush('memory')
       else {
         this.#intake.resume(need)
@@ -98,12 +104,25 @@ export class Appender {
     }
   }
 
-  /** Bytes that fill the part being gathered. The upload's last piece waits for the end of the body instead. */
+  /** The body ended: does it count? Throws checksum_mismatch, checksum_invalid. */
+  async #verify(): Promise<void> {
+    await this.#settle()
+    this.#intake.verify()
+    await this.#open.verified()
+  }
+
+  /**
+   * Bytes that fill the part being gathered. The upload's last piece waits for the end of the body instead, and so does
+   * a body that fits and has to be verified.
+   */
   #untilFull(): number {
     const { row, session } = this.#open
     const done = Math.floor((this.#position - session.start) / row.partBytes)
     const boundary = session.start + (done + 1) * row.partBytes
-    return row.length !== null && boundary >= row.length ? Number.POSITIVE_INFINITY : boundary - this.#position
+    const need = row.length !== null && boundary >= row.length ? Number.POSITIVE_INFINITY : boundary - this.#position
+    const { unverified, bodyLength } = this.#intake
+    const fits = unverified && !this.#open.unverified && bodyLength !== null && bodyLength <= need
+    return fits ? Number.POSITIVE_INFINITY : need
   }
 
   #checkAge(): void {
@@ -115,7 +134,8 @@ export class Appender {
   /** A HEAD asks. True: nothing comes any more, so the request is cut and its bytes show. */
   async #inspected(): Promise<boolean> {
     if (Date.now() - this.#intake.lastByteAt >= this.#deps.settings.inspectStallMs) return true
-    if (Date.now() - this.#flushedAt >= FLUSH_EVERY_MS) await this.#flush('inspect')
+    const due = !this.#intake.unverified && Date.now() - this.#flushedAt >= FLUSH_EVERY_MS
+    if (due) await this.#flush('inspect')
     this.#deps.holds.answer(this.#open.hold, this.#open.offset)
     return false
   }
@@ -150,10 +170,15 @@ export class Appender {
   async #sendPart(count: number): Promise<void> {
     await this.#begin()
     const { store } = this.#deps
-    if (this.#nextNumber() > this.#deps.settings.segmentParts) {
+    // What is not verified must not become a segment: such a body may have as many parts as the store takes.
+    if (this.#open.unverified && this.#nextNumber() > store.maxParts) {
+      throw new UploadError('upload_too_large', 'A body this long cannot have a checksum. Send it in several requests.')
+    }
+    if (this.#nextNumber() > this.#deps.settings.segmentParts && !this.#open.unverified) {
       await this.#settle()
       await rollSegment(this.#deps, this.#open)
     }
+    if (this.#intake.unverified) await this.#open.beginUnverified()
     const tails = await this.#tailsOfPart()
     const { multipartId, multipartKey } = await this.#multipart()
     if (this.#inFlight.length >= PARTS_IN_FLIGHT) await this.#inFlight[0]
@@ -232,6 +257,7 @@ export class Appender {
     // Bytes go on coming meanwhile: what fills the part by now is sent as a part, since no tail crosses a part's end.
     if (count > 0 && count < this.#untilFull()) {
       await this.#begin()
+      if (this.#intake.unverified) await this.#open.beginUnverified()
       const piece = this.#intake.take(count)
       try {
         await this.#putTail(piece)

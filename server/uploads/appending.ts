@@ -123,11 +123,13 @@ export function newIntake(context: Context, request: Incoming, limit: number): I
   const { settings, memory, pool, events } = context
   return new Intake({
     body: request.body,
+    bodyLength: request.bodyLength,
     limit,
     idleMs: settings.idleMs,
     memory,
     pool,
     received: (bytes) => events.received(bytes),
+    ...(request.verification ? { verification: request.verification } : {}),
   })
 }
 

@@ -90,11 +90,14 @@ async function createWithBody(context: Context, draft: NewUpload, request: Creat
   request.beforeBody?.()
   intake.start()
   try {
-    const mayBeWhole = atEnd || (length !== null && length <= partBytes)
+    // A body to be verified that fits is gathered, too: when it fails there is nothing to remove.
+    const fits = intake.unverified && request.bodyLength !== null && request.bodyLength <= partBytes
+    const mayBeWhole = atEnd || fits || (length !== null && length <= partBytes)
     if (mayBeWhole && (await gatherAll(context, intake, atEnd ? partBytes : Number.POSITIVE_INFINITY))) {
       if (atEnd) refuseBroken(intake.end)
       if (intake.end === 'overrun') throw new UploadError('body_exceeds_length', 'The body goes past Upload-Length.')
-      if (atEnd || intake.bytes === length) {
+      if (intake.end === 'ended') intake.verify()
+      if ((atEnd || intake.bytes === length) && !intake.unverified) {
         const whole = intake.take(intake.bytes)
         return await releasing(whole, createWhole(context, draft, whole.bytes))
       }
@@ -142,13 +145,18 @@ async function createUntilEnd(
   } catch (error) {
     // The finish goes on by itself: the file will be there, and the error says where.
     if (!(error instanceof UploadError) || error.code === 'finish_pending') throw error
-    const removing = discard(context, draft)
-    context.background.keep(removing)
-    await removing.catch(() => {})
+    await discarded(context, draft)
     const { location_id: _gone, offset: _nothing, ...facts } = error.facts
     const code = error.code === 'body_exceeds_length' ? 'upload_too_large' : error.code
     throw new UploadError(code, error.message, { cause: error, facts })
   }
+}
+
+/** Removes the upload of a creation that failed as a whole; never throws. */
+async function discarded(context: Context, draft: NewUpload): Promise<void> {
+  const removing = discard(context, draft)
+  context.background.keep(removing)
+  await removing.catch(() => {})
 }
 
 /** What cannot be removed now (something is away) expires with its upload. */
@@ -180,6 +188,9 @@ async function createThenAppend(
     return await takeBody(context, open, request, { intake, completesAtEnd: request.completesAtEnd === true })
   } catch (error) {
     if (!(error instanceof UploadError)) throw error
+    const refused = error.code === 'checksum_mismatch' || error.code === 'checksum_invalid'
+    if (refused) await discarded(context, draft)
+    if (refused) throw error
     throw new UploadError(error.code, error.message, {
       cause: error,
       facts: { ...error.facts, location_id: upload.id },

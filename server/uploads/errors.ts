@@ -32,6 +32,8 @@ export const ERROR_CODES = [
   'upload_not_finished',
   'range_not_satisfiable',
   'precondition_failed',
+  'checksum_invalid',
+  'checksum_mismatch',
   'concat_invalid',
   'concat_final',
   // who may

@@ -1,3 +1,4 @@
+import type { Verification } from './api.ts'
 import type { BlockPool } from './block-pool.ts'
 import { splitBytes } from './bytes.ts'
 import type { Holder, Memory } from './memory.ts'
@@ -8,6 +9,7 @@ const SMALL_CHUNK = 4096
 
 export interface IntakeOptions {
   readonly body: Body
+  readonly bodyLength: number | null
   /** More bytes than this are too many. */
   readonly limit: number
   readonly idleMs: number
@@ -15,6 +17,8 @@ export interface IntakeOptions {
   readonly pool: BlockPool
   /** Told how many bytes came. */
   readonly received: (bytes: number) => void
+  /** Told every byte; see {@link Intake.unverified}. */
+  readonly verification?: Verification
 }
 
 /** Why reading stopped. */
@@ -53,6 +57,7 @@ export class Intake implements Holder {
   #wake: (() => void) | null = null
   #paused = true
   #started = false
+  #verification: Verification | null
   received = 0
   end: IntakeEnd = 'open'
   /** The budget asks for bytes back. */
@@ -63,6 +68,23 @@ export class Intake implements Holder {
 
   constructor(options: IntakeOptions) {
     this.#options = options
+    this.#verification = options.verification ?? null
+  }
+
+  /** Must its bytes not count yet? True until {@link verify}. */
+  get unverified(): boolean {
+    return this.#verification !== null
+  }
+
+  /** Length of the whole body; null: not known before its end. */
+  get bodyLength(): number | null {
+    return this.#options.bodyLength
+  }
+
+  /** After the end of the body. Throws checksum_mismatch, checksum_invalid. */
+  verify(): void {
+    this.#verification?.verify()
+    this.#verification = null
   }
 
   get bytes(): number {
@@ -163,6 +185,7 @@ export class Intake implements Holder {
     const room = this.#options.limit - this.received
     this.received += chunk.length
     this.#options.received(chunk.length)
+    this.#verification?.update(chunk)
     this.lastByteAt = Date.now()
     if (chunk.length > room) {
       this.#stopAs('overrun')

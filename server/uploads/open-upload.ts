@@ -17,6 +17,10 @@ export class OpenUpload {
   readonly #deps: Deps
   #row: Upload
   #session: Session
+  /** While bytes are stored that nobody has verified: the session without them, as everybody else may see it. */
+  #counted: Session | null = null
+  /** Parts of those bytes. */
+  #uncounted: Part[] = []
   /** False until the session was saved once: a request that stored nothing leaves nothing behind. */
   saved: boolean
 
@@ -36,9 +40,14 @@ export class OpenUpload {
     return this.#session
   }
 
-  /** Durable bytes, as the session has them. */
+  /** Durable bytes that count: what may be told. */
   get offset(): number {
-    return this.#session.offset
+    return (this.#counted ?? this.#session).offset
+  }
+
+  /** Is more stored than counts? */
+  get unverified(): boolean {
+    return this.#counted !== null
   }
 
   /** Full parts of the open multipart upload below the offset. */
@@ -73,8 +82,39 @@ export class OpenUpload {
 
   /** Moves the session; what it says was durable before. */
   async save(change: Partial<Session>, parts?: readonly Part[]): Promise<void> {
-    this.hold.assert()
     const session = { ...this.#session, generation: this.hold.epoch, ...change }
+    if (this.#counted) {
+      this.#uncounted.push(...(parts ?? []))
+      if (change.multipartId !== undefined) {
+        const counted = { ...this.#counted, generation: this.hold.epoch, multipartId: change.multipartId }
+        await this.#put(counted)
+        this.#counted = counted
+      }
+    } else await this.#put(session, parts)
+    this.#session = session
+  }
+
+  /**
+   * From here on what is stored does not count before {@link verified}. The row says so first, since a rebuild looks at
+   * the store; the session stays where it is (data-path.md, section 5).
+   */
+  async beginUnverified(): Promise<void> {
+    if (this.#counted) return
+    await this.change({ unverifiedFrom: this.offset })
+    this.#counted = this.#session
+  }
+
+  /** All that was stored since {@link beginUnverified} counts: the row first, then the session. */
+  async verified(): Promise<void> {
+    if (!this.#counted) return
+    await this.change({ unverifiedFrom: null })
+    await this.#put({ ...this.#session, generation: this.hold.epoch }, this.#uncounted)
+    this.#counted = null
+    this.#uncounted = []
+  }
+
+  async #put(session: Session, parts?: readonly Part[]): Promise<void> {
+    this.hold.assert()
     const kept = await this.#deps.coordination.save(this.#row.id, this.hold.token, session, parts).catch((error) => {
       // The store may have what the session does not say: a rebuild must never count it behind what comes next.
       this.hold.unanswered = true
@@ -84,7 +124,6 @@ export class OpenUpload {
       this.hold.lose(kept === 'gone' ? 'its session is gone' : 'another request took it')
       this.hold.assert()
     }
-    this.#session = session
     this.saved = true
   }
 
@@ -150,6 +189,8 @@ export class OpenUpload {
 
   /** Lets go: for the next holder to go on from, or with nothing left behind. */
   async close(how: 'keep' | 'drop' = 'keep'): Promise<void> {
+    // The store has parts and tails that must never count: the next holder ends what they belong to.
+    if (this.#counted) this.hold.unanswered = true
     const drop = how === 'drop' || !this.saved
     await this.#deps.holds.release(this.hold, drop && !this.hold.lost ? 'drop' : 'clean')
   }

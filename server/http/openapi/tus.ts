@@ -6,9 +6,16 @@ const TUS_RESUMABLE = requestHeader('Tus-Resumable', 'The version of the protoco
 const BYTES: Readonly<Record<string, MediaType>> = {
   'application/offset+octet-stream': { schema: { type: 'string', format: 'binary' } },
 }
+const CHECKSUM = requestHeader(
+  'Upload-Checksum',
+  'What the body is checked against, here or in a trailer: an algorithm of `Tus-Checksum-Algorithm`, a space, base64.',
+  { type: 'string' },
+)
 const EXPIRES = header('When the unfinished upload is removed unless bytes come (RFC 9110 date).')
 
 const BODY_FAILURES = [
+  'checksum_invalid',
+  'checksum_mismatch',
   'body_cut',
   'upload_too_large',
   'body_exceeds_length',
@@ -38,6 +45,7 @@ export const create: Operation = guarded(['create'], {
       '`partial`: one piece of a file. `final;` and the addresses of finished partial uploads, separated by spaces: the file of these, in this order; then without a length and without bytes.',
       { type: 'string' },
     ),
+    CHECKSUM,
   ],
   requestBody: {
     required: false,
@@ -96,6 +104,7 @@ export const append: Operation = guarded(['append'], {
     TUS_RESUMABLE,
     requestHeader('Upload-Offset', 'Where the upload ends, as HEAD told.', BYTE_COUNT, true),
     requestHeader('Upload-Length', 'The deferred length, once it is known.', BYTE_COUNT),
+    CHECKSUM,
   ],
   requestBody: { required: false, content: BYTES },
   responses: {
@@ -153,6 +162,7 @@ const ABILITIES: Answer = {
     'Tus-Version': header('`1.0.0`.'),
     'Tus-Extension': header('The extensions, separated by commas.'),
     'Tus-Max-Size': header('Longest upload, bytes.', BYTE_COUNT),
+    'Tus-Checksum-Algorithm': header('The algorithms of `Upload-Checksum`, separated by commas.'),
   },
 }
 

@@ -14,7 +14,7 @@ export async function append(call: Call): Promise<Reply> {
   const { req, res, options, headers } = call
   const offset = readOffset(headers.get('upload-offset'))
   const length = headers.get('upload-length')
-  const incoming = incomingOf(req, res)
+  const incoming = incomingOf(req, res, headers.get('upload-checksum'))
   const standing = await options.engine.append(call.principal, idOf(call), {
     offset,
     ...incoming,

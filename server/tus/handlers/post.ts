@@ -19,7 +19,7 @@ export async function create(call: Call): Promise<Reply> {
   if (concat?.kind === 'final') return concatenate(call, concat)
   const length = readLength(headers)
   const withBytes = takesBytes(call)
-  const incoming = withBytes ? incomingOf(req, res) : { body: null, bodyLength: 0 }
+  const incoming = withBytes ? incomingOf(req, res, headers.get('upload-checksum')) : { body: null, bodyLength: 0 }
   const metadataRaw = headers.get('upload-metadata') ?? null
   try {
     const request = { length, metadataRaw, ...incoming, ...(concat ? { partial: true } : {}) }

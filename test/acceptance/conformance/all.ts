@@ -2,6 +2,7 @@
 import { after, before, describe } from 'node:test'
 import type { Env } from '../../support/service.ts'
 import type { Backend, Service } from '../support/backend.ts'
+import { checksums } from './checksum.ts'
 import { concatenation, concatenationExpiry, concatenationLimits } from './concat.ts'
 import { coreDeferred, coreDiscovery, coreMethods, corePatch } from './core.ts'
 import { creation, creationWithUpload, termination } from './creation.ts'
@@ -38,7 +39,7 @@ export function conformance(name: string, open: () => Promise<Backend>): void {
 
     group('with the defaults', {}, [
       ...[coreDiscovery, corePatch, coreMethods, coreDeferred],
-      ...[creation, creationWithUpload, termination, concatenation],
+      ...[creation, creationWithUpload, termination, concatenation, checksums],
       ...[robustBodies, robustHeaders, robustConnections, corsByDefault],
     ])
     group('with small limits', LIMITS, [sizeLimits, concatenationLimits, idleBodies, forwarded, cors])

@@ -28,6 +28,8 @@ export function coreDiscovery(service: () => Service): void {
       const { tus } = service()
       const extensions = (await tus.options()).headers['tus-extension']?.split(',').map((name) => name.trim())
       assert.deepEqual(extensions?.sort(), [
+        'checksum',
+        'checksum-trailer',
         'concatenation',
         'creation',
         'creation-defer-length',

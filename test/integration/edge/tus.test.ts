@@ -44,7 +44,7 @@ test('OPTIONS tells what works, whatever Tus-Resumable says', async () => {
     assert.equal(answer.headers['tus-max-size'], '1000000')
     assert.equal(
       answer.headers['tus-extension'],
-      'creation,creation-with-upload,creation-defer-length,termination,concatenation',
+      'creation,creation-with-upload,creation-defer-length,termination,concatenation,checksum,checksum-trailer',
     )
   }
 })
