@@ -133,6 +133,8 @@ function sendAll(url, bytes) {
   let offset = 0
   let withoutProgress = 0
   let broken = false
+  // What a broken request had sent may still arrive after the HEAD: one 409 then is no error.
+  let excused = false
   while (offset < bytes.byteLength) {
     if (withoutProgress >= ATTEMPTS) return false
     const to = Math.min(offset + settings.chunk, bytes.byteLength)
@@ -146,10 +148,12 @@ function sendAll(url, bytes) {
       offset = to
       withoutProgress = 0
       broken = false
+      excused = false
       continue
     }
     if (cut && answer.status === 0) cuts.add(1)
     else if (broken && answer.status === 423) sleep(1)
+    else if (broken && answer.status === 409 && !excused) excused = true
     else {
       requestErrors.add(true, { what: `PATCH ${answer.status} ${answer.error}` })
       withoutProgress += 1

@@ -41,6 +41,10 @@ export class Upload {
   #offset = 0
   /** Something broke this upload's last PATCH: the server may still be busy with it. */
   #broken = false
+  /** A 409 since the last break: a second one is an error. */
+  #excused = false
+  /** Where the bytes end that were sent in any request. */
+  #sent = 0
   /** Errors since the last progress. */
   #failures = 0
 
@@ -84,10 +88,14 @@ export class Upload {
         figures.acknowledged(to - from)
         this.#offset = to
         this.#broken = false
+        this.#excused = false
         this.#failures = 0
         return
       }
-      if (answer.status === 423 && this.#broken) figures.count('busy')
+      // What the broken request had sent may still arrive after the HEAD: 409 then, and the client asks again.
+      const late = answer.status === 409 && !this.#excused
+      if (late) this.#excused = true
+      if ((answer.status === 423 || late) && this.#broken) figures.count('busy')
       else this.#count('PATCH', answer)
       await this.#wait(answer)
     } catch (error) {
@@ -95,7 +103,8 @@ export class Upload {
       else if (!(error instanceof NoAnswer)) throw error
     }
     this.#broken = true
-    await this.#resume(end)
+    this.#sent = Math.max(this.#sent, end)
+    await this.#resume()
   }
 
   /** @param {number} from @param {number} to @param {number} end where it is cut @returns {Request} */
@@ -119,8 +128,8 @@ export class Upload {
     }
   }
 
-  /** @param {number} sent where the bytes that were sent end */
-  async #resume(sent) {
+  async #resume() {
+    const sent = this.#sent
     const { figures } = this.#tools
     const answer = await this.#retried('HEAD after a break', { method: 'HEAD', url: this.#url, headers: TUS }, 200)
     const offset = Number(answer.headers['upload-offset'] ?? Number.NaN)

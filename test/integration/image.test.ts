@@ -58,7 +58,15 @@ before(async () => {
   await chmod(temp, 0o1777)
   const PATH = [image.bin, '/usr/bin', '/bin'].join(delimiter)
   const own = { PATH, HOME: temp, TMPDIR: temp, npm_config_cache: join(temp, '.npm') }
-  env = { ...image.env, ...world.env, ...own, HOST: '127.0.0.1', PORT: String(port), DB_MIGRATE: 'check' }
+  env = {
+    ...image.env,
+    ...world.env,
+    ...own,
+    HOST: '127.0.0.1',
+    PORT: String(port),
+    DB_MIGRATE: 'check',
+    WORKER_IN_SERVER: 'false',
+  }
 })
 
 after(async () => {
