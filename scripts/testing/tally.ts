@@ -26,6 +26,13 @@ export class Tally {
     }
   }
 
+  /** A file that failed beside others and passed alone: said, with what failed, and not counted as a failure. */
+  unsteady({ file, outcomes }: FileResult): void {
+    const failures = outcomes.filter((outcome) => outcome.result === 'failed')
+    const names = failures.map(({ name, error }) => `${name}\n${(error ?? '').trim()}`).join('\n')
+    this.#reports.push(`--- UNSTEADY ${file}: failed beside other files, passed alone\n${names}`)
+  }
+
   #fail(name: string, detail: string): void {
     this.failed += 1
     this.#reports.push(`--- FAILED ${name}\n${detail.trim()}`)

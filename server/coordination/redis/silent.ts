@@ -8,7 +8,8 @@ export function giveUpSilentHandshake(client: Redis, afterMs: number): void {
   let timer: NodeJS.Timeout | undefined
   client.on('connect', () => {
     clearTimeout(timer)
-    timer = setTimeout(() => client.disconnect(true), afterMs)
+    // Closed meanwhile, it must not be brought back.
+    timer = setTimeout(() => client.status === 'connect' && client.disconnect(true), afterMs)
     timer.unref()
   })
   const settled = () => clearTimeout(timer)
