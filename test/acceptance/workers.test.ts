@@ -1,6 +1,9 @@
 /** WORKERS: several processes of one instance that share a port, seen as one from outside. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { get, type IncomingMessage, request } from 'node:http'
+import { buffer, text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freshDataDir, freshWorld, type RunningService, startService, type World } from '../support/service.ts'
@@ -16,9 +19,17 @@ function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
 }
 
+/** On a connection of its own: one that is kept alive would belong to a worker that may be killed. */
+async function textOf(url: string): Promise<string> {
+  const asking = get(url, { agent: false, headers: { Connection: 'close' } })
+  const [answer]: IncomingMessage[] = await once(asking, 'response')
+  assert.ok(answer)
+  return text(answer)
+}
+
 async function metric(url: string, name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text()
-  const line = text.split('\n').find((one) => one.startsWith(`${name} `))
+  const page = await textOf(`${url}/metrics`)
+  const line = page.split('\n').find((one) => one.startsWith(`${name} `))
   assert.ok(line, `no ${name} in the metrics`)
   return Number(line.split(' ')[1])
 }
@@ -48,10 +59,11 @@ describe('WORKERS=4', () => {
   })
 
   const create = async () => {
-    const headers = { 'Tus-Resumable': '1.0.0', 'Upload-Length': '5' }
-    const answer = await fetch(`${service.url}/api/v1/uploads`, { method: 'POST', headers })
-    assert.equal(answer.status, 201)
-    await answer.arrayBuffer()
+    const headers = { 'Tus-Resumable': '1.0.0', 'Upload-Length': '5', Connection: 'close' }
+    const posting = request(`${service.url}/api/v1/uploads`, { method: 'POST', headers, agent: false }).end()
+    const [answer]: IncomingMessage[] = await once(posting, 'response')
+    assert.equal(answer?.statusCode, 201)
+    answer?.resume()
   }
 
   test('1,000 creates read 1,000 in each of 20 scrapes, also after a worker was killed', {
@@ -90,8 +102,9 @@ describe('WORKERS=4', () => {
     })
     run.upload.start()
     const path = await run.done
-    const download = await fetch(`${service.url}${path}`)
-    assert.ok(Buffer.from(await download.arrayBuffer()).equals(bytes))
+    const [download]: IncomingMessage[] = await once(get(`${service.url}${path}`, { agent: false }), 'response')
+    assert.ok(download)
+    assert.ok((await buffer(download)).equals(bytes))
   })
 
   test('SIGTERM ends all of them', async () => {
