@@ -221,7 +221,7 @@ export class Appender {
           return
         }
         await this.#open.save({ offset: end, tails: [] }, [part])
-        this.#forget(absorbed)
+        this.#open.forgetTails(absorbed)
       } catch (error) {
         this.#failure ??= error
         piece.release(false)
@@ -237,10 +237,6 @@ export class Appender {
   #ended(): UploadError {
     this.#open.hold.unanswered = true
     return new UploadError('hold_lost', `The multipart upload of ${this.#open.row.id} was ended by somebody else.`)
-  }
-
-  #forget(tails: readonly Tail[]): void {
-    for (const tail of tails) this.#deps.tails.delete(tailKey(this.#deps.settings.keys, this.#open.row.id, tail))
   }
 
   /** Everything handed over so far is stored and saved; throws the first failure. */
@@ -286,7 +282,7 @@ export class Appender {
     await this.#open.write(bytes, true, (sent, options) => this.#deps.store.putObject(key, sent, options))
     this.#position = end
     await this.#open.save({ offset: end, tails: [...kept, tail], tailed: true })
-    this.#forget(absorbed)
+    this.#open.forgetTails(absorbed)
     // Small chunks lie in blocks, of which a tail must not keep a whole one alive.
     const cached = piece.pooled ? compacted(bytes) : bytes
     piece.release(true)

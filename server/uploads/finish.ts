@@ -125,12 +125,7 @@ async function endParts(deps: Deps, open: OpenUpload): Promise<void> {
   const { multipartId, multipartKey } = open.row
   if (multipartId === null || multipartKey === null) return
   if (open.session.tails.length > 0) await lastPart(deps, open, multipartKey, multipartId)
-  const { kept, parts } = await deps.coordination.parts(open.row.id, open.hold.token)
-  if (kept !== 'kept') {
-    open.hold.lose('its session is gone')
-    open.hold.assert()
-  }
-  const segment = await endMultipart(deps, open.row, open.hold, parts, true)
+  const segment = await endMultipart(deps, open.row, open.hold, await open.recordedParts(), true)
   if (segment?.end !== open.row.length) {
     throw new UploadError(
       'internal',

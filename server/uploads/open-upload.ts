@@ -155,10 +155,17 @@ export class OpenUpload {
     return concatBytes(...all)
   }
 
-  /** Nobody reads the session's tails any more. */
-  forgetTails(): void {
-    for (const tail of this.#session.tails)
-      this.#deps.tails.delete(tailKey(this.#deps.settings.keys, this.#row.id, tail))
+  /** Nobody reads these tails any more: the session's, or some that a write took in. */
+  forgetTails(tails: readonly Tail[] = this.#session.tails): void {
+    for (const tail of tails) this.#deps.tails.delete(tailKey(this.#deps.settings.keys, this.#row.id, tail))
+  }
+
+  /** The parts that the session recorded for the open multipart upload. Throws hold_lost. */
+  async recordedParts(): Promise<Part[]> {
+    const { kept, parts } = await this.#deps.coordination.parts(this.#row.id, this.hold.token)
+    if (kept !== 'kept') this.hold.lose('its session is gone')
+    this.hold.assert()
+    return parts
   }
 
   async #oneTail(tail: Tail): Promise<Bytes> {

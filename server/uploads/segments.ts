@@ -79,12 +79,9 @@ async function completed(
 }
 
 /** The open multipart upload has its full number of parts: it becomes a segment, and the next part begins another. */
-export async function rollSegment(deps: Pick<Deps, 'store' | 'coordination'>, open: OpenUpload): Promise<void> {
+export async function rollSegment(deps: Pick<Deps, 'store'>, open: OpenUpload): Promise<void> {
   const { row, hold } = open
-  const { kept, parts } = await deps.coordination.parts(row.id, hold.token)
-  if (kept !== 'kept') hold.lose('its session is gone')
-  hold.assert()
-  const segment = await endMultipart(deps, row, hold, parts, true)
+  const segment = await endMultipart(deps, row, hold, await open.recordedParts(), true)
   if (!segment) return
   const segments = [...row.segments, segment]
   await open.change({ segments, segmentStart: segment.end, multipartId: null, multipartKey: null })
