@@ -20,7 +20,7 @@ function wired(t: TestContext, options: Partial<ConsumerOptions> = {}) {
     queue,
     outbox,
     processing,
-    store: storeOf('hello'),
+    readerOf: () => storeOf('hello'),
     log: silent,
     metrics: { handled: (type, outcome) => outcomes.push(`${type} ${outcome}`), step() {} },
     ...options,
@@ -42,7 +42,7 @@ describe('consumer', { timeout: 30_000 }, () => {
 
     const again = createMemoryQueue(FAST)
     t.after(() => again.close())
-    startConsumer({ queue: again, outbox, processing, store: storeOf(null), log: silent })
+    startConsumer({ queue: again, outbox, processing, readerOf: () => storeOf(null), log: silent })
     await again.publish([toMessage(event)])
     await eventually('handled', async () => (await again.counts()).waiting + (await again.counts()).active === 0)
     assert.deepEqual(processing.entered, ['processing', 'available'])
@@ -78,7 +78,7 @@ describe('consumer', { timeout: 30_000 }, () => {
       read: (key: string) =>
         away ? Promise.reject(new UploadError('store_unavailable', 'no answer')) : hello.read(key),
     }
-    const { queue, outbox, upload, processing, outcomes } = wired(t, { store })
+    const { queue, outbox, upload, processing, outcomes } = wired(t, { readerOf: () => store })
     const event = anEvent('upload.uploaded', upload)
     outbox.add(event)
     await queue.publish([toMessage(event)])
@@ -127,7 +127,7 @@ describe('consumer', { timeout: 30_000 }, () => {
   })
 
   it('what fails for good is a dead letter, told as such, and not done', async (t) => {
-    const { queue, outbox, upload, processing, outcomes } = wired(t, { store: storeOf(null) })
+    const { queue, outbox, upload, processing, outcomes } = wired(t, { readerOf: () => storeOf(null) })
     const event = anEvent('upload.uploaded', upload)
     outbox.add(event)
     await queue.publish([toMessage(event)])

@@ -1,4 +1,5 @@
 import { hasCode } from '../server/uploads/errors.ts'
+import type { Upload } from '../server/uploads/words.ts'
 import { type EventType, parseEvent, type UploadEvent } from './events.ts'
 import type { Log, ObjectReader, Outbox, ProcessingRecords } from './ports.ts'
 import { createProcessing } from './processing.ts'
@@ -36,7 +37,8 @@ export interface ConsumerOptions {
   readonly queue: Queue
   readonly outbox: Pick<Outbox, 'markDone'>
   readonly processing: ProcessingRecords
-  readonly store: ObjectReader
+  /** Reads the stored file of an upload. */
+  readonly readerOf: (upload: Upload) => ObjectReader
   readonly log: Log
   readonly metrics?: ConsumerMetrics
   /** Jobs at once. Default 4. */
@@ -59,10 +61,10 @@ export function startConsumer(options: ConsumerOptions): Consumer {
 }
 
 function processingListener(options: ConsumerOptions): Listener {
-  const { processing, store, log, steps, metrics, onCommit } = options
+  const { processing, readerOf, log, steps, metrics, onCommit } = options
   const process = createProcessing({
     records: processing,
-    store,
+    readerOf,
     log,
     ...(steps && { steps }),
     onStep: (name, ms) => metrics?.step(name, ms),

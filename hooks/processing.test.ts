@@ -18,7 +18,7 @@ describe('processing', () => {
     let commits = 0
     const process = createProcessing({
       records,
-      store: storeOf('hello'),
+      readerOf: () => storeOf('hello'),
       log: silent,
       onStep: (name) => steps.push(name),
       onCommit: () => (commits += 1),
@@ -34,18 +34,18 @@ describe('processing', () => {
     for (const state of ['available', 'rejected', 'terminated', 'erased', 'receiving'] as const) {
       const upload = anUpload({ state })
       const records = new TestProcessing(upload)
-      const process = createProcessing({ records, store: storeOf(new Error('must not be read')), log: silent })
+      const process = createProcessing({ records, readerOf: () => storeOf(new Error('must not be read')), log: silent })
       assert.equal(await process(upload.id, signal), 'nothing')
       assert.deepEqual(records.entered, [])
     }
-    const process = createProcessing({ records: new TestProcessing(), store: storeOf(null), log: silent })
+    const process = createProcessing({ records: new TestProcessing(), readerOf: () => storeOf(null), log: silent })
     assert.equal(await process(newUploadId(), signal), 'nothing')
   })
 
   it('goes on where another worker died', async () => {
     const upload = anUpload({ state: 'processing' })
     const records = new TestProcessing(upload)
-    const process = createProcessing({ records, store: storeOf('hello'), log: silent })
+    const process = createProcessing({ records, readerOf: () => storeOf('hello'), log: silent })
     assert.equal(await process(upload.id, signal), 'done')
     assert.deepEqual(records.entered, ['available'])
   })
@@ -53,7 +53,7 @@ describe('processing', () => {
   it('of two workers on one upload one finishes it', async () => {
     const upload = anUpload()
     const records = new TestProcessing(upload)
-    const process = createProcessing({ records, store: storeOf('hello'), log: silent })
+    const process = createProcessing({ records, readerOf: () => storeOf('hello'), log: silent })
     const results = await Promise.all([process(upload.id, signal), process(upload.id, signal)])
     assert.deepEqual(results.toSorted(), ['done', 'nothing'])
     assert.deepEqual(records.entered, ['processing', 'available'])
@@ -63,19 +63,25 @@ describe('processing', () => {
     const upload = anUpload()
     const records = new TestProcessing(upload)
     const store = storeOf(new UploadError('store_unavailable', 'no answer'))
-    await assert.rejects(createProcessing({ records, store, log: silent })(upload.id, signal), RetryLater)
+    await assert.rejects(
+      createProcessing({ records, readerOf: () => store, log: silent })(upload.id, signal),
+      RetryLater,
+    )
     assert.equal(records.rows.get(upload.id)?.state, 'processing')
 
     const away = new TestProcessing(upload)
     away.begin = () => Promise.reject(new UploadError('records_unavailable', 'no answer'))
-    await assert.rejects(createProcessing({ records: away, store, log: silent })(upload.id, signal), RetryLater)
+    await assert.rejects(
+      createProcessing({ records: away, readerOf: () => store, log: silent })(upload.id, signal),
+      RetryLater,
+    )
   })
 
   it('a step that fails uses up an attempt', async () => {
     const upload = anUpload()
     const records = new TestProcessing(upload)
     await assert.rejects(
-      createProcessing({ records, store: storeOf(null), log: silent })(upload.id, signal),
+      createProcessing({ records, readerOf: () => storeOf(null), log: silent })(upload.id, signal),
       (error) => !(error instanceof RetryLater),
     )
     assert.equal(records.rows.get(upload.id)?.state, 'processing')
@@ -94,7 +100,7 @@ describe('processing', () => {
       },
     })
     const steps = [step('scan', {}), step('hash', { sha256: 'f'.repeat(64) }), step('thumbnail', {})]
-    await createProcessing({ records, store: storeOf(null), log: silent, steps })(upload.id, signal)
+    await createProcessing({ records, readerOf: () => storeOf(null), log: silent, steps })(upload.id, signal)
     assert.deepEqual(ran, ['scan', 'hash', 'thumbnail'])
     assert.equal(records.rows.get(upload.id)?.sha256, 'f'.repeat(64))
   })

@@ -7,7 +7,8 @@ import type { Findings, Step } from './steps/step.ts'
 
 export interface ProcessingOptions {
   readonly records: ProcessingRecords
-  readonly store: ObjectReader
+  /** Reads the stored file of an upload. */
+  readonly readerOf: (upload: Upload) => ObjectReader
   readonly log: Log
   /** Run one after another. Default: the SHA-256 alone. */
   readonly steps?: readonly Step[]
@@ -55,7 +56,8 @@ export function createProcessing(options: ProcessingOptions): Process {
 }
 
 async function runSteps(options: ProcessingOptions, upload: Upload, signal: AbortSignal): Promise<Findings> {
-  const { store, log, steps = [sha256Step], onStep } = options
+  const { readerOf, log, steps = [sha256Step], onStep } = options
+  const store = readerOf(upload)
   let findings: Findings = {}
   for (const step of steps) {
     const began = performance.now()

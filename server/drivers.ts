@@ -11,7 +11,8 @@ import { createRedisClient, createRedisCoordination, type RedisCoordination } fr
 import { StartFault } from './start-fault.ts'
 import { FileByteStore } from './storage/file/index.ts'
 import { S3ByteStore } from './storage/s3/index.ts'
-import type { ByteStore } from './uploads/ports/byte-store.ts'
+import { oneStore } from './uploads/one-store.ts'
+import type { ByteStore, Stores } from './uploads/ports/byte-store.ts'
 import type { Coordination } from './uploads/ports/coordination.ts'
 import type { Inventory } from './uploads/ports/housekeeping.ts'
 
@@ -26,6 +27,8 @@ export function openRecords({ database }: Config): Promise<Database> {
 /** A store, and what has to be true of it before anything is served. */
 export interface OpenStore {
   readonly store: ByteStore
+  /** The store of each upload; they are closed with `store`. */
+  readonly stores: Stores
   /** What is in it, for the sweeper. */
   readonly inventory: Inventory
   /** Throws when the bucket does not exist; `store_unavailable` while the store is away: to be asked again. */
@@ -36,7 +39,7 @@ export interface OpenStore {
 export async function openStore({ storage, uploads }: Config): Promise<OpenStore> {
   if (storage.driver === 'file') {
     const store = await FileByteStore.open({ root: storage.directory, readHighWaterMark: uploads.streamBufferBytes })
-    return { store, inventory: store, ready: async () => {} }
+    return { store, stores: oneStore(store), inventory: store, ready: async () => {} }
   }
   const { s3 } = storage
   const store = new S3ByteStore({
@@ -51,7 +54,7 @@ export async function openStore({ storage, uploads }: Config): Promise<OpenStore
     ...(s3.endpoint === null ? {} : { endpoint: s3.endpoint }),
     ...(s3.credentials === null ? {} : { credentials: fixed(s3.credentials) }),
   })
-  return { store, inventory: store, ready: () => store.ensureBucket(s3.createBucket) }
+  return { store, stores: oneStore(store), inventory: store, ready: () => store.ensureBucket(s3.createBucket) }
 }
 
 function fixed({ accessKeyId, secretAccessKey, sessionToken }: NonNullable<S3Credentials>) {

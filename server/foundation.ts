@@ -9,10 +9,10 @@ import { engineSettings } from './engine-settings.ts'
 import type { Log } from './observability/log.ts'
 import { watchMemory } from './observability/memory-watch.ts'
 import { createMetrics, type Metrics } from './observability/metrics.ts'
-import { observedStore } from './observability/observed-store.ts'
+import { observedStore, observedStores } from './observability/observed-store.ts'
 import { hooksOf } from './start-up.ts'
 import { createEngine } from './uploads/engine.ts'
-import type { ByteStore } from './uploads/ports/byte-store.ts'
+import type { ByteStore, Stores } from './uploads/ports/byte-store.ts'
 import type { Coordination } from './uploads/ports/coordination.ts'
 import type { Inventory } from './uploads/ports/housekeeping.ts'
 
@@ -24,7 +24,9 @@ export interface Foundation {
   readonly metrics: Metrics
   readonly database: Database
   readonly hooks: LoadedHooks
+  /** For what concerns no upload: probes, the sweeper. */
   readonly store: ByteStore
+  readonly stores: Stores
   readonly inventory: Inventory
   readonly coordination: Coordination
   readonly queue: Queue
@@ -44,9 +46,10 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
   const database = await openRecords(config)
   before('database', () => database.close())
   const hooks = await hooksOf(config, log, database)
-  const { store: bareStore, inventory, ready: storeReady } = await openStore(config)
+  const { store: bareStore, stores: bareStores, inventory, ready: storeReady } = await openStore(config)
   before('storage', () => bareStore.close())
   const store = observedStore(bareStore, metrics.storage)
+  const stores = observedStores(bareStores, metrics.storage)
   const opened = await openCoordination(config, log.child('coordination'))
   const { coordination } = opened
   before('coordination', () => coordination.close())
@@ -59,7 +62,7 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
     memoryBytes: config.memory.uploadBytes,
     memoryWarningShare: config.memory.warningThreshold,
     maxWrites: config.uploads.maxConcurrentWrites,
-    store,
+    stores,
     coordination,
     records: database.records,
     gatekeeper: hooks.gatekeeper,
@@ -71,7 +74,7 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
   const unwatch = watchMemory({ limitBytes, threshold, onHigh: log.memoryHigh })
   before('memory watch', async () => unwatch())
   const ready = { store: storeReady, coordination: opened.ready }
-  return { metrics, database, hooks, store, inventory, coordination, queue, relay, engine, ready }
+  return { metrics, database, hooks, store, stores, inventory, coordination, queue, relay, engine, ready }
 }
 
 function watch(

@@ -59,7 +59,7 @@ export async function startService(
 function becomeWhole(
   config: Config,
   log: Log,
-  { metrics, database, hooks, store, inventory, queue, relay, engine, ready }: Foundation,
+  { metrics, database, hooks, store, stores, inventory, queue, relay, engine, ready }: Foundation,
   health: Health,
   onFatal: (error: unknown) => void,
 ): { stop(): Promise<void> } {
@@ -79,7 +79,7 @@ function becomeWhole(
         queue,
         outbox: database.outbox,
         processing: database.processing,
-        store,
+        readerOf: (upload) => stores.of(upload),
         log: log.child('worker'),
         metrics: metrics.consumer,
         concurrency: config.worker.concurrency,

@@ -1,5 +1,5 @@
 /** A byte store whose calls are timed. */
-import type { ByteStore } from '../uploads/ports/byte-store.ts'
+import type { ByteStore, Stores } from '../uploads/ports/byte-store.ts'
 import type { Metrics } from './metrics.ts'
 
 type Operation = Parameters<Metrics['storage']['called']>[0]
@@ -58,5 +58,20 @@ export function observedStore(store: ByteStore, metrics: Metrics['storage']): By
     remove: (...args) => timed('remove', () => store.remove(...args)),
     ping: (...args) => store.ping(...args),
     close: () => store.close(),
+  }
+}
+
+/** `stores`, each of them observed; the same one for the same store. */
+export function observedStores(stores: Stores, metrics: Metrics['storage']): Stores {
+  const observed = new WeakMap<ByteStore, ByteStore>()
+  return {
+    of(upload) {
+      const store = stores.of(upload)
+      const known = observed.get(store)
+      if (known) return known
+      const made = observedStore(store, metrics)
+      observed.set(store, made)
+      return made
+    },
   }
 }

@@ -169,14 +169,14 @@ export class Appender {
   /** The next part: tails of it that are durable already, and `count` gathered bytes. */
   async #sendPart(count: number): Promise<void> {
     await this.#begin()
-    const { store } = this.#deps
+    const { store } = this.#open
     // What is not verified must not become a segment: such a body may have as many parts as the store takes.
     if (this.#open.unverified && this.#nextNumber() > store.maxParts) {
       throw new UploadError('upload_too_large', 'A body this long cannot have a checksum. Send it in several requests.')
     }
     if (this.#nextNumber() > this.#deps.settings.segmentParts && !this.#open.unverified) {
       await this.#settle()
-      await rollSegment(this.#deps, this.#open)
+      await rollSegment(this.#open)
     }
     if (this.#intake.unverified) await this.#open.beginUnverified()
     const tails = await this.#tailsOfPart()
@@ -279,7 +279,7 @@ export class Appender {
     const tail: Tail = { generation: row.tailGeneration, token: hold.token, start, end }
     const bytes = concatBytes(await this.#open.tailBytes(absorbed), piece.bytes)
     const key = tailKey(this.#deps.settings.keys, row.id, tail)
-    await this.#open.write(bytes, true, (sent, options) => this.#deps.store.putObject(key, sent, options))
+    await this.#open.write(bytes, true, (sent, options) => this.#open.store.putObject(key, sent, options))
     this.#position = end
     await this.#open.save({ offset: end, tails: [...kept, tail], tailed: true })
     this.#open.forgetTails(absorbed)
@@ -305,7 +305,8 @@ export class Appender {
     if (row.multipartId !== null && row.multipartKey !== null) {
       return { multipartId: row.multipartId, multipartKey: row.multipartKey }
     }
-    const { store, settings } = this.#deps
+    const { store } = this.#open
+    const { settings } = this.#deps
     const multipartKey = newObjectKey(settings.keys, row.id, hold.epoch)
     const multipartId = await store.createMultipart(multipartKey, row.partBytes, {
       signal: hold.signal,

@@ -3,6 +3,7 @@ import { combineCrc32s } from './crc32.ts'
 import type { Deps } from './deps.ts'
 import { hasCode, UploadError } from './errors.ts'
 import type { OpenUpload } from './open-upload.ts'
+import type { ByteStore } from './ports/byte-store.ts'
 import type { Bytes, Part, Segment, Upload } from './words.ts'
 
 const GIB = 1024 * 1024 * 1024
@@ -84,8 +85,7 @@ function pieces(start: number, end: number, bytes: number): PlannedPart[] {
  * segment's end is read through us. Returns the CRC-32 of the whole where every piece's is known.
  */
 export async function compose(deps: Deps, open: OpenUpload, key: string, behind: Bytes): Promise<number | null> {
-  const { store } = deps
-  const { row, hold } = open
+  const { row, hold, store } = open
   const length = row.length ?? 0
   const { minPartBytes, maxParts, equalParts } = store
   const plan = planComposition(row.segments, length, { partBytes: row.partBytes, minPartBytes, maxParts, equalParts })
@@ -96,7 +96,7 @@ export async function compose(deps: Deps, open: OpenUpload, key: string, behind:
     hold.assert()
     const part = await composePart(deps, open, { key, multipartId, number: index + 1 }, piece, behind).catch(
       async (error) => {
-        if (hasCode(error, 'internal')) await requireSegments(deps, row)
+        if (hasCode(error, 'internal')) await requireSegments(store, row)
         throw error
       },
     )
@@ -118,9 +118,9 @@ export async function compose(deps: Deps, open: OpenUpload, key: string, behind:
 }
 
 /** Throws upload_gone when a segment is no longer in the store. */
-async function requireSegments(deps: Pick<Deps, 'store'>, row: Upload): Promise<void> {
+async function requireSegments(store: ByteStore, row: Upload): Promise<void> {
   for (const { key, start, end } of row.segments) {
-    if ((await deps.store.head(key))?.bytes === end - start) continue
+    if ((await store.head(key))?.bytes === end - start) continue
     throw new UploadError(
       'upload_gone',
       `The stored bytes ${start} to ${end} of upload ${row.id} are no longer there.`,
@@ -144,7 +144,7 @@ async function composePart(
   piece: PlannedPart,
   behind: Bytes,
 ): Promise<Part | null> {
-  const { store } = deps
+  const { store } = open
   const { segments } = open.row
   const inside = segments.find(({ start, end }) => start <= piece.start && piece.end <= end)
   if (inside && inside.end - inside.start > store.minPartBytes) {
@@ -177,20 +177,20 @@ export async function gather<T>(
   await deps.memory.room()
   deps.memory.take(length)
   try {
-    return await use(await readPiece(deps, open, piece, behind))
+    return await use(await readPiece(open, piece, behind))
   } finally {
     deps.memory.give(length)
   }
 }
 
-async function readPiece(deps: Deps, open: OpenUpload, piece: PlannedPart, behind: Bytes): Promise<Bytes> {
+async function readPiece(open: OpenUpload, piece: PlannedPart, behind: Bytes): Promise<Bytes> {
   const all: Bytes[] = []
   for (const segment of open.row.segments) {
     const from = Math.max(piece.start, segment.start)
     const to = Math.min(piece.end, segment.end)
     if (from >= to) continue
     const range = { first: from - segment.start, last: to - segment.start - 1 }
-    const stream = await deps.store.read(segment.key, range, open.hold.signal)
+    const stream = await open.store.read(segment.key, range, open.hold.signal)
     const chunks: Buffer[] = []
     for await (const chunk of stream ?? []) chunks.push(chunk)
     all.push({ chunks, length: chunks.reduce((sum, chunk) => sum + chunk.length, 0) })

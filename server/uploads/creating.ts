@@ -54,7 +54,8 @@ async function createEmpty(context: Context, draft: NewUpload): Promise<Standing
  * the two leaves an object that no row names. No hold: nobody else knows the id yet.
  */
 async function createWhole(context: Context, draft: NewUpload, bytes: Bytes): Promise<Standing> {
-  const { store, settings, records, gate, events, gatekeeper } = context
+  const { stores, settings, records, gate, events, gatekeeper } = context
+  const store = stores.of(draft)
   const key = newObjectKey(settings.keys, draft.id, 1)
   const crc32 = crc32Of(bytes)
   const type = draft.contentType ? { contentType: draft.contentType } : {}

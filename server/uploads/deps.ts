@@ -2,7 +2,7 @@ import type { EngineEvents, Gatekeeper } from './api.ts'
 import type { HoldKeeper } from './hold-keeper.ts'
 import type { KeyTemplate } from './keys.ts'
 import type { Memory } from './memory.ts'
-import type { ByteStore } from './ports/byte-store.ts'
+import type { Stores } from './ports/byte-store.ts'
 import type { Coordination } from './ports/coordination.ts'
 import type { Records } from './ports/records.ts'
 import type { TailCache } from './tail-cache.ts'
@@ -44,7 +44,7 @@ export interface EngineSettings {
 /** What the engine's parts share: the ports, the numbers, and the process-wide budget. */
 export interface Deps {
   readonly settings: EngineSettings
-  readonly store: ByteStore
+  readonly stores: Stores
   readonly coordination: Coordination
   readonly records: Records
   readonly gatekeeper: Gatekeeper

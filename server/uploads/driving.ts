@@ -22,7 +22,7 @@ export async function driveFinish(
   })
   if (!open) return null
   try {
-    if (!(await isComplete(context, open))) {
+    if (!(await isComplete(open))) {
       if (open.row.state === 'finishing') await open.change({}, { enter: ['receiving'] })
       const { offset } = open
       await open.close()
@@ -37,9 +37,9 @@ export async function driveFinish(
 }
 
 /** All bytes are in parts and tails, or the object of an earlier finish is there. */
-async function isComplete(context: Context, open: OpenUpload): Promise<boolean> {
+async function isComplete(open: OpenUpload): Promise<boolean> {
   if (open.offset === open.row.length) return true
   if (open.row.objectKey === null) return false
-  const object = await context.store.head(open.row.objectKey)
+  const object = await open.store.head(open.row.objectKey)
   return object !== null && object.bytes === open.row.length
 }

@@ -10,7 +10,7 @@ import { HoldKeeper } from './hold-keeper.ts'
 import { inspect } from './inspecting.ts'
 import { Memory } from './memory.ts'
 import { listedOwner } from './policy.ts'
-import type { ByteStore } from './ports/byte-store.ts'
+import type { Stores } from './ports/byte-store.ts'
 import type { Coordination } from './ports/coordination.ts'
 import type { ListQuery, Records } from './ports/records.ts'
 import { download } from './reading.ts'
@@ -29,7 +29,7 @@ export interface EngineOptions {
   readonly memoryWarningShare: number
   /** MAX_CONCURRENT_UPLOADS */
   readonly maxWrites: number
-  readonly store: ByteStore
+  readonly stores: Stores
   readonly coordination: Coordination
   readonly records: Records
   readonly gatekeeper: Gatekeeper
@@ -55,7 +55,7 @@ const TIDY_MS = 10_000
 
 /** The upload engine over its ports. One a process. */
 export async function createEngine(options: EngineOptions): Promise<Engine & { gauges(): EngineGauges }> {
-  const { settings, store, coordination, records, gatekeeper, events } = options
+  const { settings, stores, coordination, records, gatekeeper, events } = options
   let stopping = false
   const tails = new TailCache()
   const memory = new Memory({
@@ -70,7 +70,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
   const holds = new HoldKeeper({ coordination, records, leaseMs: settings.leaseMs, held: events.held })
   const context: Context = {
     settings,
-    store,
+    stores,
     coordination,
     records,
     gatekeeper,

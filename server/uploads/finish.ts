@@ -54,7 +54,7 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
       crc32: made.crc32,
       storedLength: length,
       offsetSeen: length,
-      bucket: deps.store.bucket,
+      bucket: open.store.bucket,
       multipartId: null,
       expiresAt: expiryOnceUploaded(deps, open.row),
       multipartKey: null,
@@ -93,7 +93,7 @@ async function permit(deps: Deps, open: OpenUpload, ask: () => Promise<void>): P
 async function putWhole(deps: Deps, open: OpenUpload, bytes: Bytes): Promise<Made> {
   const key = newObjectKey(deps.settings.keys, open.row.id, open.hold.epoch)
   const type = open.row.contentType === null ? {} : { contentType: open.row.contentType }
-  await open.write(bytes, true, (piece, options) => deps.store.putObject(key, piece, { ...options, ...type }))
+  await open.write(bytes, true, (piece, options) => open.store.putObject(key, piece, { ...options, ...type }))
   return { key, crc32: crc32Of(bytes) }
 }
 
@@ -101,10 +101,10 @@ async function putWhole(deps: Deps, open: OpenUpload, bytes: Bytes): Promise<Mad
 async function makeObject(deps: Deps, open: OpenUpload): Promise<Made> {
   const { objectKey, crc32, length } = open.row
   if (objectKey !== null) {
-    const object = await deps.store.head(objectKey)
+    const object = await open.store.head(objectKey)
     if (object && object.bytes === length) return { key: objectKey, crc32 }
   }
-  await endParts(deps, open)
+  await endParts(open)
   const { row } = open
   const [first] = row.segments
   if (first && row.segments.length === 1 && first.end === length && !isFinal(row))
@@ -121,11 +121,11 @@ async function makeObject(deps: Deps, open: OpenUpload): Promise<Made> {
 }
 
 /** The open multipart upload, with the tails behind its parts as its last part, becomes the last segment. */
-async function endParts(deps: Deps, open: OpenUpload): Promise<void> {
+async function endParts(open: OpenUpload): Promise<void> {
   const { multipartId, multipartKey } = open.row
   if (multipartId === null || multipartKey === null) return
-  if (open.session.tails.length > 0) await lastPart(deps, open, multipartKey, multipartId)
-  const segment = await endMultipart(deps, open.row, open.hold, await open.recordedParts(), true)
+  if (open.session.tails.length > 0) await lastPart(open, multipartKey, multipartId)
+  const segment = await endMultipart(open.store, open.row, open.hold, await open.recordedParts(), true)
   if (segment?.end !== open.row.length) {
     throw new UploadError(
       'internal',
@@ -137,13 +137,13 @@ async function endParts(deps: Deps, open: OpenUpload): Promise<void> {
 }
 
 /** Tails past the last full part become the last part (a deferred length that was declared after its bytes). */
-async function lastPart(deps: Deps, open: OpenUpload, key: string, multipartId: string): Promise<void> {
+async function lastPart(open: OpenUpload, key: string, multipartId: string): Promise<void> {
   const bytes = await open.tailBytes()
   const { start, tails } = open.session
   // By where they begin: tails that fill the last part make the offset look as if it were there already.
   const number = Math.floor(((tails[0]?.start ?? open.offset) - start) / open.row.partBytes) + 1
   const part = await open.write(bytes, true, (piece, options) =>
-    deps.store.uploadPart(key, multipartId, number, piece, options),
+    open.store.uploadPart(key, multipartId, number, piece, options),
   )
   if (part) await open.save({ tails: [] }, [part])
 }
@@ -153,25 +153,27 @@ async function removeLeftovers(deps: Deps, open: OpenUpload, row: Upload, segmen
   open.forgetTails()
   const keys = isFinal(row) ? [] : segments.map(({ key }) => key).filter((key) => key !== row.objectKey)
   if (isFinal(row)) await releasePartials(deps, row)
-  if (keys.length > 0) await deps.store.remove(keys)
+  if (keys.length > 0) await open.store.remove(keys)
   if (open.session.tailed) await removeTails(deps, row)
 }
 
 /** Deletes every tail of an upload together. */
-export async function removeTails(deps: Pick<Deps, 'store' | 'settings'>, row: Upload): Promise<void> {
+export async function removeTails(deps: Pick<Deps, 'stores' | 'settings'>, row: Upload): Promise<void> {
   const keys: string[] = []
-  for await (const object of deps.store.list(tailPrefix(deps.settings.keys, row.id))) keys.push(object.key)
-  if (keys.length > 0) await deps.store.remove(keys)
+  const store = deps.stores.of(row)
+  for await (const object of store.list(tailPrefix(deps.settings.keys, row.id))) keys.push(object.key)
+  if (keys.length > 0) await store.remove(keys)
 }
 
 /** Removes all that the store has of an upload that is gone: object, open multipart upload, tails. */
-export async function removeBytes(deps: Pick<Deps, 'store' | 'settings'>, row: Upload): Promise<void> {
+export async function removeBytes(deps: Pick<Deps, 'stores' | 'settings'>, row: Upload): Promise<void> {
+  const store = deps.stores.of(row)
   const segments = isFinal(row) ? [] : row.segments
   const keys = [row.objectKey, ...segments.map(({ key }) => key)].filter((key) => key !== null)
-  if (keys.length > 0) await deps.store.remove(keys)
+  if (keys.length > 0) await store.remove(keys)
   if (row.multipartId !== null && row.multipartKey !== null) {
-    await deps.store.abortMultipart(row.multipartKey, row.multipartId)
-    await deps.store.remove([row.multipartKey])
+    await store.abortMultipart(row.multipartKey, row.multipartId)
+    await store.remove([row.multipartKey])
   }
   await removeTails(deps, row)
 }

@@ -3,7 +3,7 @@ import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Hold } from './hold.ts'
 import { tailKey } from './keys.ts'
-import type { Piece } from './ports/byte-store.ts'
+import type { ByteStore, Piece } from './ports/byte-store.ts'
 import type { Session } from './ports/coordination.ts'
 import type { ChangeOptions, UploadChange } from './ports/records.ts'
 import type { Bytes, Part, Segment, Tail, Upload } from './words.ts'
@@ -34,6 +34,11 @@ export class OpenUpload {
 
   get row(): Upload {
     return this.#row
+  }
+
+  /** Where this upload's bytes are. */
+  get store(): ByteStore {
+    return this.#deps.stores.of(this.#row)
   }
 
   get session(): Session {
@@ -172,7 +177,7 @@ export class OpenUpload {
     const key = tailKey(this.#deps.settings.keys, this.#row.id, tail)
     const cached = this.#deps.tails.get(key)
     if (cached) return cached
-    const stream = await this.#deps.store.read(key, undefined, this.hold.signal)
+    const stream = await this.store.read(key, undefined, this.hold.signal)
     const chunks: Buffer[] = []
     let length = 0
     for await (const chunk of stream ?? []) {

@@ -21,7 +21,7 @@ export async function download(context: Context, principal: Principal, id: Uploa
     bytes: length,
     etag: `"${row.id}-${row.generation}"`,
     open: async (range) => {
-      const stream = await context.store.read(objectKey, range)
+      const stream = await context.stores.of(row).read(objectKey, range)
       if (!stream) throw new UploadError('upload_gone', `The stored file of upload ${id} is no longer there.`)
       return stream
     },

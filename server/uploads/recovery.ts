@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { note } from './context.ts'
 import type { Deps } from './deps.ts'
-import { hasCode, UploadError } from './errors.ts'
+import { hasCode } from './errors.ts'
 import type { Hold } from './hold.ts'
 import { parseTailKey, tailKey, tailPrefix } from './keys.ts'
 import { OpenUpload } from './open-upload.ts'
@@ -31,7 +31,7 @@ export async function recover(
   if (!trusted && deps.settings.rebuildWaitMs > 0) await sleep(deps.settings.rebuildWaitMs)
   hold.assert()
   const open = new OpenUpload(deps, hold, row, emptySession(row), true)
-  const segment = await freeze(deps, open, trusted).catch(async (error) => {
+  const segment = await freeze(open, trusted).catch(async (error) => {
     if (hasCode(error, 'upload_gone')) await open.change({}, { enter: ['lost'] })
     throw error
   })
@@ -68,17 +68,14 @@ async function raise(deps: Deps, read: Upload, hold: Hold): Promise<Upload | nul
 }
 
 /** Ends the open multipart upload: what the last holder recorded, or what the store lists, becomes a segment. */
-async function freeze(deps: Deps, open: OpenUpload, trusted: Session | null): Promise<Segment | null> {
+async function freeze(open: OpenUpload, trusted: Session | null): Promise<Segment | null> {
   const { row, hold } = open
   if (row.multipartId === null || row.multipartKey === null) return null
   if (trusted) {
-    const { kept, parts } = await deps.coordination.parts(row.id, hold.token)
-    if (kept !== 'kept')
-      throw new UploadError('hold_lost', `The hold of upload ${row.id} was lost while it was taken over.`)
-    return endMultipart(deps, row, hold, parts, true)
+    return endMultipart(open.store, row, hold, await open.recordedParts(), true)
   }
-  const listed = await deps.store.listParts(row.multipartKey, row.multipartId)
-  return endMultipart(deps, row, hold, listed ? prefix(row, listed) : [], false)
+  const listed = await open.store.listParts(row.multipartKey, row.multipartId)
+  return endMultipart(open.store, row, hold, listed ? prefix(row, listed) : [], false)
 }
 
 /** Full parts from 1 on without a gap; the last part of a known length counts as full when it ends there. */
@@ -107,7 +104,7 @@ async function restate(deps: Deps, open: OpenUpload, segment: Segment | null, tr
     const tail: Tail = { generation: hold.epoch, token: hold.token, start, end }
     const bytes = await open.tailBytes(chain, start)
     const key = tailKey(deps.settings.keys, row.id, tail)
-    await open.write(bytes, true, (piece, options) => deps.store.putObject(key, piece, options))
+    await open.write(bytes, true, (piece, options) => open.store.putObject(key, piece, options))
     deps.tails.set(key, bytes)
     tails.push(tail)
   }
@@ -127,7 +124,7 @@ async function restate(deps: Deps, open: OpenUpload, segment: Segment | null, tr
 async function listTails(deps: Deps, row: Upload): Promise<Tail[]> {
   const limit = row.unverifiedFrom ?? Number.POSITIVE_INFINITY
   const tails: Tail[] = []
-  for await (const object of deps.store.list(tailPrefix(deps.settings.keys, row.id))) {
+  for await (const object of deps.stores.of(row).list(tailPrefix(deps.settings.keys, row.id))) {
     const tail = parseTailKey(object.key)
     if (!tail || tail.generation !== row.tailGeneration || tail.end > limit) continue
     if (object.bytes === tail.end - tail.start) tails.push(tail)

@@ -1,8 +1,8 @@
 import { combineCrc32s } from './crc32.ts'
-import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Hold } from './hold.ts'
 import type { OpenUpload } from './open-upload.ts'
+import type { ByteStore } from './ports/byte-store.ts'
 import type { Part, Segment, Upload } from './words.ts'
 
 /**
@@ -12,7 +12,7 @@ import type { Part, Segment, Upload } from './words.ts'
  * Throws upload_gone with facts.lost when recorded parts are nowhere, internal when a part is not the recorded one.
  */
 export async function endMultipart(
-  deps: Pick<Deps, 'store'>,
+  store: ByteStore,
   row: Upload,
   hold: Hold,
   parts: readonly Part[],
@@ -29,21 +29,21 @@ export async function endMultipart(
   if (parts.length > 0) {
     const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
     const crc32 = combineCrc32s(parts)
-    const answer = await completed(deps, hold, multipartKey, multipartId, parts, { bytes, crc32 })
+    const answer = await completed(store, hold, multipartKey, multipartId, parts, { bytes, crc32 })
     if (answer === 'done') return segment(bytes, crc32)
     if (answer === 'invalid-part') {
       throw new UploadError('internal', `Upload ${row.id}: the store has another part than the one it acknowledged.`)
     }
-    const object = await deps.store.head(multipartKey)
+    const object = await store.head(multipartKey)
     if (object) return segment(object.bytes, object.bytes === bytes ? crc32 : null)
     if (!recorded) return null
     throw new UploadError('upload_gone', `The stored bytes of upload ${row.id} are no longer there.`, {
       facts: { lost: 1 },
     })
   }
-  const object = await deps.store.head(multipartKey)
+  const object = await store.head(multipartKey)
   if (object) return segment(object.bytes, null)
-  await deps.store.abortMultipart(multipartKey, multipartId)
+  await store.abortMultipart(multipartKey, multipartId)
   return null
 }
 
@@ -52,7 +52,7 @@ export async function endMultipart(
  * (a retry). Its CRC-32 decides: only a part with the recorded CRC is taken under its new ETag.
  */
 async function completed(
-  deps: Pick<Deps, 'store'>,
+  store: ByteStore,
   hold: Hold,
   key: string,
   multipartId: string,
@@ -62,9 +62,9 @@ async function completed(
   const onUnanswered = () => {
     hold.unanswered = true
   }
-  const answer = await deps.store.completeMultipart(key, multipartId, parts, whole, { onUnanswered })
+  const answer = await store.completeMultipart(key, multipartId, parts, whole, { onUnanswered })
   if (answer !== 'invalid-part') return answer
-  const listed = await deps.store.listParts(key, multipartId)
+  const listed = await store.listParts(key, multipartId)
   if (!listed) return 'no-such-upload'
   const now = new Map(listed.map((part) => [part.number, part]))
   const same: Part[] = []
@@ -75,13 +75,13 @@ async function completed(
   }
   if (same.every((part, index) => part.etag === parts[index]?.etag)) return 'invalid-part'
   hold.assert()
-  return deps.store.completeMultipart(key, multipartId, same, whole, { onUnanswered })
+  return store.completeMultipart(key, multipartId, same, whole, { onUnanswered })
 }
 
 /** The open multipart upload has its full number of parts: it becomes a segment, and the next part begins another. */
-export async function rollSegment(deps: Pick<Deps, 'store'>, open: OpenUpload): Promise<void> {
+export async function rollSegment(open: OpenUpload): Promise<void> {
   const { row, hold } = open
-  const segment = await endMultipart(deps, row, hold, await open.recordedParts(), true)
+  const segment = await endMultipart(open.store, row, hold, await open.recordedParts(), true)
   if (!segment) return
   const segments = [...row.segments, segment]
   await open.change({ segments, segmentStart: segment.end, multipartId: null, multipartKey: null })

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Verification } from '../../server/uploads/api.ts'
 import { hasCode, UploadError } from '../../server/uploads/errors.ts'
+import { oneStore } from '../../server/uploads/one-store.ts'
 import type { ByteStore } from '../../server/uploads/ports/byte-store.ts'
 import type { UploadId } from '../../server/uploads/words.ts'
 import { testServices } from '../support/services.ts'
@@ -65,7 +66,7 @@ for (const { name, open, partBytes } of worlds) {
 
     before(async () => {
       world = await open()
-      engine = await world.engine({ settings, store: watched() })
+      engine = await world.engine({ settings, stores: oneStore(watched()) })
     })
     after(() => world.remove())
 
@@ -148,7 +149,7 @@ for (const { name, open, partBytes } of worlds) {
     })
 
     test('memory that runs short is freed by tails that count only once it matched', async () => {
-      const narrow = await world.engine({ settings, store: watched(), memoryBytes: partBytes * 0.75 })
+      const narrow = await world.engine({ settings, stores: oneStore(watched()), memoryBytes: partBytes * 0.75 })
       for (const verification of [bad, good]) {
         const bytes = bytesOf(2 * partBytes)
         const id = await create(bytes.length)

@@ -5,6 +5,7 @@ import { crc32 } from 'node:zlib'
 import type { Gatekeeper } from '../../server/uploads/api.ts'
 import { hasCode, UploadError } from '../../server/uploads/errors.ts'
 import { newUploadId } from '../../server/uploads/id.ts'
+import { oneStore } from '../../server/uploads/one-store.ts'
 import { sweepOrphans } from '../../server/uploads/orphans.ts'
 import type { ByteStore } from '../../server/uploads/ports/byte-store.ts'
 import type { UploadId } from '../../server/uploads/words.ts'
@@ -72,7 +73,7 @@ for (const { name, open, partBytes } of worlds) {
           return typeof value === 'function' ? value.bind(target) : value
         },
       })
-      return world.engine({ store, settings: { ...settings, finishWaitMs: 300 }, gatekeeper })
+      return world.engine({ stores: oneStore(store), settings: { ...settings, finishWaitMs: 300 }, gatekeeper })
     }
 
     for (const [title, sizes] of [

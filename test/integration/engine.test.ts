@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { crc32 } from 'node:zlib'
 import { hasCode, UploadError } from '../../server/uploads/errors.ts'
+import { oneStore } from '../../server/uploads/one-store.ts'
 import type { ByteStore } from '../../server/uploads/ports/byte-store.ts'
 import type { Message } from '../../server/uploads/ports/coordination.ts'
 import type { UploadId } from '../../server/uploads/words.ts'
@@ -194,7 +195,7 @@ describe('engine on the embedded drivers', () => {
     ] as const) {
       Object.assign(store, { [method]: world.store[method].bind(world.store) })
     }
-    const engine = await world.engine({ store })
+    const engine = await world.engine({ stores: oneStore(store) })
     const bytes = bytesOf(3 * 512 * 1024 + 1000)
     const id = await create(bytes.length)
     const { body, send, end } = openBody()
@@ -318,7 +319,7 @@ describe('engine on the embedded drivers', () => {
       await goOn.promise
       yield* world.store.list(prefix)
     }
-    const rebuilding = (await world.engine({ store })).inspect(ALICE, id)
+    const rebuilding = (await world.engine({ stores: oneStore(store) })).inspect(ALICE, id)
     await listing.promise
     const appending = append(id, 300, bytes.subarray(300, 400), two)
     await new Promise((resolve) => setTimeout(resolve, 50))

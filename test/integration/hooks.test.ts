@@ -111,7 +111,13 @@ describe('what happens because of an upload', { timeout: 120_000 }, () => {
     const w = await world(t)
     const queue = createBullQueue({ connection: testServices().redisUrl, prefix: freshPrefix(), log })
     const relay = relayOf(w.database, queue)
-    const consumer = startConsumer({ queue, ...w.database, store: w.store, log, onCommit: () => relay.nudge() })
+    const consumer = startConsumer({
+      queue,
+      ...w.database,
+      readerOf: () => w.store,
+      log,
+      onCommit: () => relay.nudge(),
+    })
     closing(
       t,
       () => relay.stop(),
@@ -137,7 +143,9 @@ describe('what happens because of an upload', { timeout: 120_000 }, () => {
     const queues = [0, 1, 2].map(() => createBullQueue({ connection, prefix, log }))
     const ids = await Promise.all(Array.from({ length: 30 }, (_, i) => w.upload(Buffer.from(`file ${i}`))))
     const relays = queues.map((queue) => relayOf(w.database, queue, { batch: 7 }))
-    const consumers = queues.slice(1).map((queue) => startConsumer({ queue, ...w.database, store: w.store, log }))
+    const consumers = queues
+      .slice(1)
+      .map((queue) => startConsumer({ queue, ...w.database, readerOf: () => w.store, log }))
     closing(
       t,
       () => Promise.all(relays.map((relay) => relay.stop())),
@@ -169,7 +177,7 @@ describe('what happens because of an upload', { timeout: 120_000 }, () => {
     child.kill('SIGKILL')
     await exited
 
-    startConsumer({ queue, ...w.database, store: w.store, log })
+    startConsumer({ queue, ...w.database, readerOf: () => w.store, log })
     await eventually('available', () => allDone(w, [id]))
     const upload = await w.database.records.find(id)
     assert.equal(upload?.sha256, createHash('sha256').update(bytes).digest('hex'))
@@ -190,7 +198,7 @@ describe('what happens because of an upload', { timeout: 120_000 }, () => {
         return w.store.read(key)
       },
     }
-    const consumer = startConsumer({ queue, ...w.database, store, log, concurrency: 2 })
+    const consumer = startConsumer({ queue, ...w.database, readerOf: () => store, log, concurrency: 2 })
     closing(
       t,
       () => relay.stop(),
@@ -233,7 +241,7 @@ describe('what happens because of an upload', { timeout: 120_000 }, () => {
         return away ? createReadStream(gone) : w.store.read(key)
       },
     }
-    const consumer = startConsumer({ queue, ...w.database, store, log })
+    const consumer = startConsumer({ queue, ...w.database, readerOf: () => store, log })
     closing(
       t,
       () => relay.stop(),

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { Bytes, Part } from '../words.ts'
+import type { Bytes, Part, Upload } from '../words.ts'
 
 /** What the store keeps of one object. */
 export interface StoredObject {
@@ -95,4 +95,12 @@ export interface ByteStore {
   /** Throws when the store does not answer or the bucket is not there. */
   ping(signal?: AbortSignal): Promise<void>
   close(): Promise<void>
+}
+
+/** What of an upload's row says where its bytes are, and how. */
+export type StoreChoice = Pick<Upload, 'id' | 'tenant'> & Partial<Pick<Upload, 'bucket' | 'encoding' | 'keyId'>>
+
+/** The store of each upload. Asked at every request: what it answers is cheap, and the same for the same row. */
+export interface Stores {
+  of(upload: StoreChoice): ByteStore
 }

@@ -11,6 +11,7 @@ import { FileByteStore } from '../../../server/storage/file/index.ts'
 import { S3ByteStore } from '../../../server/storage/s3/index.ts'
 import type { EngineEvents, Gatekeeper } from '../../../server/uploads/api.ts'
 import { createEngine, type EngineOptions, type EngineSettings } from '../../../server/uploads/engine.ts'
+import { oneStore } from '../../../server/uploads/one-store.ts'
 import type { ByteStore } from '../../../server/uploads/ports/byte-store.ts'
 import type { Coordination } from '../../../server/uploads/ports/coordination.ts'
 import type { Inventory } from '../../../server/uploads/ports/housekeeping.ts'
@@ -88,7 +89,7 @@ export async function embeddedWorld(): Promise<World> {
         memoryBytes: 64 * MIB,
         memoryWarningShare: 0.8,
         maxWrites: 25,
-        store,
+        stores: oneStore(store),
         coordination: coordination(),
         records: database.records,
         gatekeeper: OPEN_GATE,
@@ -145,7 +146,7 @@ export async function realWorld(s3: TestS3): Promise<Omit<World, 'state'> & { fo
         memoryBytes: 256 * MIB,
         memoryWarningShare: 0.8,
         maxWrites: 25,
-        store,
+        stores: oneStore(store),
         coordination: await coordination(),
         records: database.records,
         gatekeeper: OPEN_GATE,

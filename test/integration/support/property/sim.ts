@@ -1,5 +1,6 @@
 import { createMemoryCoordination, MemoryState } from '../../../../server/coordination/memory/index.ts'
 import { createEngine, type EngineSettings } from '../../../../server/uploads/engine.ts'
+import { oneStore } from '../../../../server/uploads/one-store.ts'
 import type { ByteStore } from '../../../../server/uploads/ports/byte-store.ts'
 import type { Coordination, Peek } from '../../../../server/uploads/ports/coordination.ts'
 import type { Records } from '../../../../server/uploads/ports/records.ts'
@@ -200,7 +201,7 @@ export class Sim {
         memoryBytes: this.shape.memoryBytes,
         memoryWarningShare: 0.8,
         maxWrites: 3,
-        store: storeOf(process, store),
+        stores: oneStore(storeOf(process, store)),
         coordination: coordinationOf(process, coordination),
         records: recordsOf(process, records),
         gatekeeper: OPEN_GATE,
