@@ -11,6 +11,7 @@ import {
   RetryLater,
   type RetryPolicy,
 } from './port.ts'
+import { endsWithDuplicates } from './redis-connection.ts'
 
 /** Longest wait for BullMQ to let go of what it cannot end in order. */
 const FORCE_MS = 500
@@ -39,6 +40,7 @@ class StoppableWorker extends Worker {
 /** Handles jobs with a BullMQ worker, and turns what handlers do into what BullMQ understands. */
 export class BullConsumer implements Consumer {
   readonly #options: BullConsumerOptions
+  readonly #endConnections: () => void
   readonly #abort = new AbortController()
   readonly #worker: StoppableWorker
   readonly #running = new Set<Promise<void>>()
@@ -47,6 +49,7 @@ export class BullConsumer implements Consumer {
   constructor(options: BullConsumerOptions) {
     const { client, prefix, policy, lockMs, concurrency, log } = options
     this.#options = options
+    this.#endConnections = endsWithDuplicates(client)
     this.#worker = new StoppableWorker(options.queue, (job, token) => this.#track(job, token), {
       connection: client,
       prefix,
@@ -83,7 +86,7 @@ export class BullConsumer implements Consumer {
     // worker gets it.
     await settledWithin(this.#worker.close(true), FORCE_MS)
     await settledWithin(this.#worker.stopTimers(), FORCE_MS)
-    client.disconnect()
+    this.#endConnections()
     closed()
   }
 

@@ -45,6 +45,34 @@ function connect(connection: ConnectionOptions['connection'], settings: Connecti
   return new Redis(connection, settings)
 }
 
+/**
+ * Keeps track of the connections that are duplicated from `client`: BullMQ makes one for its blocking calls, and its own
+ * close leaves that one reconnecting when Redis went away in the middle of it. Returns what ends `client` and them for
+ * good, whatever state they are in.
+ */
+export function endsWithDuplicates(client: Redis | Cluster): () => void {
+  const duplicates = new Set<Redis | Cluster>()
+  const keep = <T extends Redis | Cluster>(duplicate: T): T => {
+    duplicates.add(duplicate)
+    return duplicate
+  }
+  if (client instanceof Redis) {
+    const duplicate = client.duplicate.bind(client)
+    client.duplicate = (...args) => keep(duplicate(...args))
+  } else {
+    const duplicate = client.duplicate.bind(client)
+    client.duplicate = (...args) => keep(duplicate(...args))
+  }
+  return () => {
+    for (const one of [client, ...duplicates]) {
+      one.on('error', () => {})
+      // Somebody may still be waiting to connect it again.
+      one.on('connect', () => one.disconnect())
+      one.disconnect()
+    }
+  }
+}
+
 /** Resolves when the connection takes commands. Never rejects: the caller bounds the wait. */
 export async function ready(client: Redis | Cluster): Promise<void> {
   if (client.status === 'ready') return
