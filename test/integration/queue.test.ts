@@ -89,7 +89,7 @@ describe('BullMQ on a Redis that comes and goes', { timeout: 60_000 }, () => {
 
   it('frozen: publishing fails in time, is applied once when it goes on', async (t) => {
     const redis = await privateRedis()
-    const queue = createBullQueue({ connection: redis.url, prefix: 't', log, answerMs: 300 })
+    const queue = createBullQueue({ connection: redis.url, prefix: 't', log, answerMs: 1_000 })
     t.after(async () => {
       await queue.close()
       await redis.stop()
@@ -105,9 +105,13 @@ describe('BullMQ on a Redis that comes and goes', { timeout: 60_000 }, () => {
   })
 
   for (const trouble of ['kill', 'pause'] as const) {
-    it(`closing ends in time while Redis does not answer (${trouble}), also with a job running`, async () => {
+    it(`closing ends in time while Redis does not answer (${trouble}), also with a job running`, async (t) => {
       const redis = await privateRedis()
-      const queue = createBullQueue({ connection: redis.url, prefix: 't', log, answerMs: 300, closeMs: 100 })
+      const queue = createBullQueue({ connection: redis.url, prefix: 't', log, closeMs: 100 })
+      t.after(async () => {
+        await queue.close()
+        await redis.stop()
+      })
       const started = Promise.withResolvers<void>()
       queue.consume(
         async ({ signal }) => {
@@ -122,7 +126,6 @@ describe('BullMQ on a Redis that comes and goes', { timeout: 60_000 }, () => {
       const began = performance.now()
       await queue.close()
       assert.ok(performance.now() - began < 8_000)
-      await redis.stop()
     })
   }
 })
