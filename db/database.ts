@@ -3,6 +3,7 @@ import { hasCode, UploadError } from '../server/uploads/errors.ts'
 import type { Housekeeping } from '../server/uploads/ports/housekeeping.ts'
 import type { Records } from '../server/uploads/ports/records.ts'
 import type { UploadId } from '../server/uploads/words.ts'
+import { createDataKeys, type DataKeys } from './data-keys.ts'
 import type { Driver, PoolStats } from './driver.ts'
 import { guarded } from './failures.ts'
 import { type HistoryLine, readHistory } from './history.ts'
@@ -45,6 +46,7 @@ export interface Database {
   readonly outbox: Outbox
   readonly processing: Processing
   readonly housekeeping: Housekeeping
+  readonly dataKeys: DataKeys
   /** The lines of an upload, newest first (at most 200). */
   history(id: UploadId): Promise<readonly HistoryLine[]>
   /**
@@ -80,6 +82,7 @@ export function createDatabase(name: DatabaseOptions['driver'], driver: Driver):
     outbox: createOutbox(db),
     processing: createProcessing(db),
     housekeeping: createHousekeeping(db),
+    dataKeys: createDataKeys(db),
     history: (id) => guarded(() => readHistory(db, id)),
     async migrate(mode) {
       if (mode === 'off') return []

@@ -81,6 +81,8 @@ create table uploads (
   expired_at timestamp with time zone,
   lost_at timestamp with time zone,
   erased_at timestamp with time zone,
+  data_keys jsonb not null default '{}'::jsonb,
+  layout jsonb,
   constraint uploads_crc32_range CHECK (((crc32 >= 0) AND (crc32 <= '4294967295'::bigint))),
   constraint uploads_length_safe CHECK (((length >= 0) AND (length <= '9007199254740991'::bigint))),
   constraint uploads_offset_safe CHECK (((offset_seen >= 0) AND (offset_seen <= '9007199254740991'::bigint))),
@@ -91,6 +93,7 @@ create table uploads (
 CREATE INDEX uploads_expiring ON public.uploads USING btree (expires_at) WHERE (state = ANY (ARRAY['created'::text, 'receiving'::text]));
 CREATE INDEX uploads_finishing ON public.uploads USING btree (updated_at) WHERE (state = 'finishing'::text);
 CREATE INDEX uploads_of_final ON public.uploads USING btree (partial_of) WHERE (partial_of IS NOT NULL);
+CREATE INDEX uploads_of_key ON public.uploads USING btree (key_id, id) WHERE (data_keys <> '{}'::jsonb);
 CREATE INDEX uploads_of_owner ON public.uploads USING btree (tenant, owner, id DESC);
 CREATE INDEX uploads_of_tenant ON public.uploads USING btree (tenant, id DESC);
 CREATE INDEX uploads_partials_due ON public.uploads USING btree (expires_at) WHERE ((state = 'uploaded'::text) AND (expires_at IS NOT NULL));

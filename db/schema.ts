@@ -1,5 +1,5 @@
 import type { ColumnType, Generated } from 'kysely'
-import type { Segment, UploadId, UploadState } from '../server/uploads/words.ts'
+import type { Layout, Segment, UploadId, UploadState } from '../server/uploads/words.ts'
 
 /**
  * The tables as Kysely sees them; db/migrations makes them, db/schema.sql shows them. `bigint` comes back as a number
@@ -47,6 +47,8 @@ export interface UploadsTable extends StateTimes {
   sha256: string | null
   encoding: string | null
   key_id: string | null
+  data_keys: Json<Record<string, string>>
+  layout: ColumnType<Layout | null, string | null, string | null>
   bucket: string | null
   object_key: string | null
   expires_at: Date | null

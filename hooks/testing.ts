@@ -45,6 +45,8 @@ export function anUpload(change: Partial<Upload> = {}): Upload {
     sha256: null,
     encoding: null,
     keyId: null,
+    dataKeys: {},
+    layout: null,
     bucket: null,
     objectKey: `uploads/${id}/1-abc`,
     expiresAt: null,

@@ -28,6 +28,7 @@ function insertContract(subject: RecordsSubject): void {
       [0, 0, 0, 0, 2],
     )
     assert.deepEqual([upload.segments, upload.metadata, upload.limits], [[], {}, {}])
+    assert.deepEqual([upload.dataKeys, upload.layout], [{}, null])
     assert.deepEqual([upload.metadataRaw, upload.concatRaw, upload.legalHold], [null, null, false])
     assert.ok(Math.abs(upload.createdAt - before) < 5_000, 'a time in milliseconds since 1970')
     assert.deepEqual(upload.enteredAt, { created: upload.createdAt })
@@ -59,6 +60,8 @@ function insertContract(subject: RecordsSubject): void {
       sha256: 'ab'.repeat(32),
       encoding: 'aes',
       keyId: 'k1',
+      dataKeys: { a: 'wrapped', b: 'too' },
+      layout: [{ key: 'uploads/aa/1-b', at: 0, bytes: LARGEST, piece: 8, upload: newUploadId() }],
       bucket: 'b',
       objectKey: 'uploads/aa/1-c',
       expiresAt: 1_800_000_000_123,

@@ -26,7 +26,7 @@ export const sha256Step: Step = {
       if (error instanceof UploadError) throw error
       throw new UploadError('store_unavailable', `reading ${key} broke off after ${bytes} bytes`, { cause: error })
     }
-    const expected = upload.storedLength ?? upload.length
+    const expected = upload.length ?? upload.storedLength
     if (expected !== null && bytes !== expected) {
       throw new Error(`upload ${upload.id}: object ${key} has ${bytes} bytes, its row says ${expected}`)
     }

@@ -236,8 +236,10 @@ function recording(pair: Pair): void {
       assert.deepEqual(await one.peek(id), { kind: 'held', holder: one.instance, session })
     }
     const big: Part = { number: 10_000, bytes: max, etag: 'a:b:"c"', crc32: 0 }
-    await one.save(id, 'a', huge, [big])
-    assert.deepEqual(await one.parts(id, 'a'), { kept: 'kept', parts: [big] })
+    const sealed: Part = { ...big, number: 9, stored: { bytes: max, crc32: 0xffffffff } }
+    const unknown: Part = { ...big, number: 8, crc32: null, stored: { bytes: 40, crc32: null } }
+    await one.save(id, 'a', huge, [big, sealed, unknown])
+    assert.deepEqual(await one.parts(id, 'a'), { kept: 'kept', parts: [unknown, sealed, big] })
   })
 
   test('parts add up by number over saves and holders, and go with their multipart upload', async () => {

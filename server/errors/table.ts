@@ -318,6 +318,13 @@ export const ERROR_TABLE = {
     retryAfterSeconds: 5,
     meaning: 'The keys that tokens are checked with cannot be fetched (JWT_JWKS_URL). Send the same request again.',
   },
+  content_damaged: {
+    status: 500,
+    title: 'The stored bytes are damaged',
+    retryable: false,
+    meaning:
+      'What the storage gave back is not what service encryption wrote there, so nothing of it is sent on. An answer that has begun is cut. docs/operations/encryption.md.',
+  },
   internal: {
     status: 500,
     title: 'Internal error',

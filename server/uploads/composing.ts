@@ -3,12 +3,14 @@ import { combineCrc32s } from './crc32.ts'
 import type { Deps } from './deps.ts'
 import { hasCode, UploadError } from './errors.ts'
 import type { OpenUpload } from './open-upload.ts'
-import type { ByteStore } from './ports/byte-store.ts'
-import type { Bytes, Part, Segment, Upload } from './words.ts'
+import type { ByteStore, ComposedPart } from './ports/byte-store.ts'
+import type { Bytes, Layout, Part, Segment, Upload } from './words.ts'
 
 const GIB = 1024 * 1024 * 1024
 /** S3 copies at most this much in one UploadPartCopy. */
 const COPY_LIMIT = 5 * GIB
+/** The same for segments that cannot be cut anywhere: room for half a GiB until the next place, and for what is stored beside. */
+const CUT_COPY_LIMIT = 4 * GIB
 
 /** One part of a composition: bytes [start, end) of the upload. */
 export interface PlannedPart {
@@ -29,6 +31,15 @@ export interface CompositionLimits {
   readonly minPartBytes: number
   readonly maxParts: number
   readonly equalParts: boolean
+  /** The first place at or after `offset` of a segment where it may be cut. Absent: anywhere. */
+  readonly cutAfter?: (segment: Segment, offset: number) => number
+}
+
+export interface Composed {
+  /** Of the whole, where every piece's is known. */
+  readonly crc32: number | null
+  /** What the row must keep of it; null: nothing. */
+  readonly layout: Layout | null
 }
 
 /**
@@ -48,10 +59,8 @@ export function planComposition(segments: readonly Segment[], length: number, li
   for (let position = 0; position < length; position = parts.at(-1)?.end ?? length) {
     const inside = segments.find(({ start, end }) => start <= position && position < end)
     if (!inside) parts.push({ start: position, end: length })
-    else if (isCopied(inside, position, length, limits)) {
-      const rest = inside.end - position
-      parts.push(...pieces(position, inside.end, Math.ceil(rest / Math.ceil(rest / COPY_LIMIT))))
-    } else parts.push({ start: position, end: gatheredUntil(segments, position, length, limits) })
+    else if (isCopied(inside, position, length, limits)) parts.push(...copies(inside, position, limits))
+    else parts.push({ start: position, end: gatheredUntil(segments, position, length, limits) })
   }
   return { partBytes: unit, parts }
 }
@@ -61,17 +70,34 @@ function isCopied(inside: Segment, position: number, length: number, { minPartBy
   return inside.end - position >= minPartBytes || inside.end === length
 }
 
-/** At the furthest segment's end that makes a part of P at most; where there is none, P bytes on. */
+/** The rest of a segment in about equal pieces, each of which the store copies at once. */
+function copies(inside: Segment, position: number, { minPartBytes, cutAfter }: CompositionLimits): PlannedPart[] {
+  const rest = inside.end - position
+  const bytes = Math.ceil(rest / Math.ceil(rest / (cutAfter ? CUT_COPY_LIMIT : COPY_LIMIT)))
+  const parts: PlannedPart[] = []
+  for (let start = position; start < inside.end; start = parts.at(-1)?.end ?? inside.end) {
+    const wanted = start + bytes
+    const cut = wanted < inside.end && cutAfter ? inside.start + cutAfter(inside, wanted - inside.start) : wanted
+    // Nothing that is too small for a part may be left over.
+    parts.push({ start, end: cutAfter && inside.end - cut < minPartBytes ? inside.end : Math.min(cut, inside.end) })
+  }
+  return parts
+}
+
+/** At the furthest segment's end that makes a part of P at most; where there is none, about P bytes on. */
 function gatheredUntil(
   segments: readonly Segment[],
   position: number,
   length: number,
-  { partBytes, minPartBytes }: CompositionLimits,
+  { partBytes, minPartBytes, cutAfter }: CompositionLimits,
 ): number {
   const most = position + Math.max(partBytes, minPartBytes)
   if (most >= length) return length
   const ends = segments.map(({ end }) => end).filter((end) => end >= position + minPartBytes && end <= most)
-  return ends.at(-1) ?? most
+  const end = ends.at(-1)
+  if (end !== undefined || !cutAfter) return end ?? most
+  const cut = segments.find((segment) => segment.start <= most && most < segment.end)
+  return cut ? cut.start + cutAfter(cut, most - cut.start) : most
 }
 
 function pieces(start: number, end: number, bytes: number): PlannedPart[] {
@@ -82,24 +108,26 @@ function pieces(start: number, end: number, bytes: number): PlannedPart[] {
 
 /**
  * Makes one object of the row's segments and the bytes behind them, by copies inside the store; what lies across a
- * segment's end is read through us. Returns the CRC-32 of the whole where every piece's is known.
+ * segment's end is read through us.
  */
-export async function compose(deps: Deps, open: OpenUpload, key: string, behind: Bytes): Promise<number | null> {
+export async function compose(deps: Deps, open: OpenUpload, key: string, behind: Bytes): Promise<Composed> {
   const { row, hold, store } = open
   const length = row.length ?? 0
-  const { minPartBytes, maxParts, equalParts } = store
-  const plan = planComposition(row.segments, length, { partBytes: row.partBytes, minPartBytes, maxParts, equalParts })
+  const plan = planComposition(row.segments, length, limitsOf(store, row))
   const type = row.contentType === null ? {} : { contentType: row.contentType }
   const multipartId = await store.createMultipart(key, plan.partBytes, { ...type, signal: hold.signal })
   const parts: Part[] = []
+  const composed: ComposedPart[] = []
   for (const [index, piece] of plan.parts.entries()) {
     hold.assert()
-    const part = await composePart(deps, open, { key, multipartId, number: index + 1 }, piece, behind).catch(
-      async (error) => {
-        if (hasCode(error, 'internal')) await requireSegments(store, row)
-        throw error
-      },
-    )
+    const source = copySource(store, row, piece)
+    composed.push(source ?? { at: piece.start, bytes: piece.end - piece.start })
+    const target = { key, multipartId, number: index + 1 }
+    const making = source ? copyPart(open, target, source) : writePart(deps, open, target, piece, behind)
+    const part = await making.catch(async (error) => {
+      if (hasCode(error, 'internal')) await requireSegments(store, row)
+      throw error
+    })
     if (!part) throw new UploadError('hold_lost', `The composition of upload ${row.id} was ended by somebody else.`)
     parts.push(part)
   }
@@ -110,11 +138,18 @@ export async function compose(deps: Deps, open: OpenUpload, key: string, behind:
   const onUnanswered = () => {
     hold.unanswered = true
   }
+  const made = { crc32, layout: store.sealing?.layoutOf(key, composed) ?? null }
   const answer = await store.completeMultipart(key, multipartId, parts, whole, { onUnanswered })
-  if (answer === 'done') return crc32
+  if (answer === 'done') return made
   const object = await store.head(key)
-  if (object?.bytes === length) return crc32
+  if (object?.bytes === length) return made
   throw new UploadError('internal', `Upload ${row.id}: the composition of its segments was refused (${answer}).`)
+}
+
+function limitsOf(store: ByteStore, { partBytes }: Upload): CompositionLimits {
+  const { minPartBytes, maxParts, equalParts, sealing } = store
+  const limits = { partBytes, minPartBytes, maxParts, equalParts }
+  return sealing ? { ...limits, cutAfter: ({ key }, offset) => sealing.cut(key, offset, 'after') } : limits
 }
 
 /** Throws upload_gone when a segment is no longer in the store. */
@@ -137,31 +172,36 @@ interface Target {
   readonly number: number
 }
 
-async function composePart(
+/** The segment range that is copied inside the store as this piece; null: it is read and written. */
+function copySource(store: ByteStore, { segments }: Upload, piece: PlannedPart) {
+  const inside = segments.find(({ start, end }) => start <= piece.start && piece.end <= end)
+  if (!inside || inside.end - inside.start <= store.minPartBytes) return null
+  const range = { first: piece.start - inside.start, last: piece.end - inside.start - 1 }
+  if (store.sealing && !store.sealing.mayCopy(inside.key, range)) return null
+  const whole = piece.start === inside.start && piece.end === inside.end
+  return { key: inside.key, range, crc32: whole ? inside.crc32 : null }
+}
+
+async function copyPart(
+  open: OpenUpload,
+  { key, multipartId, number }: Target,
+  source: NonNullable<ReturnType<typeof copySource>>,
+): Promise<Part | null> {
+  const copied = await open.store.copyPart(key, multipartId, number, source, { signal: open.hold.signal })
+  return copied && { ...copied, crc32: copied.crc32 ?? source.crc32 }
+}
+
+function writePart(
   deps: Deps,
   open: OpenUpload,
   { key, multipartId, number }: Target,
   piece: PlannedPart,
   behind: Bytes,
 ): Promise<Part | null> {
-  const { store } = open
-  const { segments } = open.row
-  const inside = segments.find(({ start, end }) => start <= piece.start && piece.end <= end)
-  if (inside && inside.end - inside.start > store.minPartBytes) {
-    const range = { first: piece.start - inside.start, last: piece.end - inside.start - 1 }
-    const copied = await store.copyPart(
-      key,
-      multipartId,
-      number,
-      { key: inside.key, range },
-      { signal: open.hold.signal },
-    )
-    return copied && piece.start === inside.start && piece.end === inside.end
-      ? { ...copied, crc32: copied.crc32 ?? inside.crc32 }
-      : copied
-  }
   return gather(deps, open, piece, behind, (bytes) =>
-    open.write(bytes, true, (sent, options) => store.uploadPart(key, multipartId, number, sent, options)),
+    open.write(bytes, true, (sent, options) =>
+      open.store.uploadPart(key, multipartId, number, sent, { ...options, at: piece.start }),
+    ),
   )
 }
 

@@ -36,8 +36,11 @@ export async function concatenate(
   const segments = segmentsOf(partials)
   const length = partials.reduce((sum, partial) => sum + (partial.length ?? 0), 0)
   refuseTooLarge(context, length)
+  const row = { length, metadataRaw: request.metadataRaw, body: null, bodyLength: 0 }
+  const bare = newRow(context, principal, row, metadata)
   const draft: NewUpload = {
-    ...newRow(context, principal, { length, metadataRaw: request.metadataRaw, body: null, bodyLength: 0 }, metadata),
+    ...bare,
+    ...context.secretsOf(bare.id, partials),
     concatRaw: request.raw,
     segments,
     segmentStart: length,

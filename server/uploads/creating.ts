@@ -7,6 +7,7 @@ import { expiryOnceUploaded, refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'
 import type { Intake } from './intake.ts'
 import { newObjectKey } from './keys.ts'
+import { countedTwice } from './memory.ts'
 import { parseMetadata } from './metadata.ts'
 import { newRow, rowToBe } from './new-row.ts'
 import { openUpload } from './opening.ts'
@@ -59,14 +60,15 @@ async function createWhole(context: Context, draft: NewUpload, bytes: Bytes): Pr
   const key = newObjectKey(settings.keys, draft.id, 1)
   const crc32 = crc32Of(bytes)
   const type = draft.contentType ? { contentType: draft.contentType } : {}
-  await gate.run(() => store.putObject(key, { body: bytes, crc32 }, type), true)
+  const put = () => store.putObject(key, { body: bytes, crc32 }, type)
+  await gate.run(() => countedTwice(context.memory, store, bytes, put), true)
   const row: NewUpload = {
     ...draft,
     length: bytes.length,
     objectKey: key,
     bucket: store.bucket,
     crc32,
-    storedLength: bytes.length,
+    storedLength: store.sealing?.storedBytes(bytes.length, null) ?? bytes.length,
     offsetSeen: bytes.length,
     expiresAt: expiryOnceUploaded(context, rowToBe(draft)),
   }

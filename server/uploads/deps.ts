@@ -2,7 +2,7 @@ import type { EngineEvents, Gatekeeper } from './api.ts'
 import type { HoldKeeper } from './hold-keeper.ts'
 import type { KeyTemplate } from './keys.ts'
 import type { Memory } from './memory.ts'
-import type { Stores } from './ports/byte-store.ts'
+import type { SecretsOf, Stores } from './ports/byte-store.ts'
 import type { Coordination } from './ports/coordination.ts'
 import type { Records } from './ports/records.ts'
 import type { TailCache } from './tail-cache.ts'
@@ -45,6 +45,8 @@ export interface EngineSettings {
 export interface Deps {
   readonly settings: EngineSettings
   readonly stores: Stores
+  /** What the row of a new upload keeps for its encryption. */
+  readonly secretsOf: SecretsOf
   readonly coordination: Coordination
   readonly records: Records
   readonly gatekeeper: Gatekeeper

@@ -10,7 +10,7 @@ import { HoldKeeper } from './hold-keeper.ts'
 import { inspect } from './inspecting.ts'
 import { Memory } from './memory.ts'
 import { listedOwner } from './policy.ts'
-import type { Stores } from './ports/byte-store.ts'
+import type { SecretsOf, Stores } from './ports/byte-store.ts'
 import type { Coordination } from './ports/coordination.ts'
 import type { ListQuery, Records } from './ports/records.ts'
 import { download } from './reading.ts'
@@ -30,6 +30,8 @@ export interface EngineOptions {
   /** MAX_CONCURRENT_UPLOADS */
   readonly maxWrites: number
   readonly stores: Stores
+  /** Default: nothing is encrypted. */
+  readonly secretsOf?: SecretsOf
   readonly coordination: Coordination
   readonly records: Records
   readonly gatekeeper: Gatekeeper
@@ -71,6 +73,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
   const context: Context = {
     settings,
     stores,
+    secretsOf: options.secretsOf ?? (() => ({})),
     coordination,
     records,
     gatekeeper,

@@ -51,6 +51,7 @@ export const ERROR_CODES = [
   'coordination_unavailable',
   'records_unavailable',
   'auth_unavailable',
+  'content_damaged',
   'internal',
 ] as const
 

@@ -1,18 +1,18 @@
 import { crc32Of } from './bytes.ts'
-import { compose, gather } from './composing.ts'
+import { type Composed, compose, gather } from './composing.ts'
 import { isFinal, isPartial, releasePartials } from './concat.ts'
 import { expiryOnceUploaded, note } from './context.ts'
 import type { Deps } from './deps.ts'
 import { hasCode, UploadError } from './errors.ts'
 import { newObjectKey, tailPrefix } from './keys.ts'
 import type { OpenUpload } from './open-upload.ts'
+import type { UploadChange } from './ports/records.ts'
 import { endMultipart } from './segments.ts'
 import type { Bytes, Segment, Upload } from './words.ts'
 
 /** What the finish needs to know of the object it made. */
-interface Made {
+interface Made extends Composed {
   readonly key: string
-  readonly crc32: number | null
 }
 
 /**
@@ -52,7 +52,7 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
       segments: [],
       objectKey: made.key,
       crc32: made.crc32,
-      storedLength: length,
+      ...storedAs(open, made, length),
       offsetSeen: length,
       bucket: open.store.bucket,
       multipartId: null,
@@ -65,6 +65,12 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
   note(deps, open, 'finish')
   deps.background.run('removing leftovers of a finished upload', removeLeftovers(deps, open, row, segments))
   return row
+}
+
+/** How many bytes the store has of it, and how they are encrypted. */
+function storedAs({ store }: OpenUpload, { layout }: Made, length: number) {
+  const { sealing } = store
+  return sealing ? { storedLength: sealing.storedBytes(length, layout), layout } : { storedLength: length }
 }
 
 /** Bytes that are nowhere any more end the upload as lost. */
@@ -83,7 +89,7 @@ async function permit(deps: Deps, open: OpenUpload, ask: () => Promise<void>): P
     await ask()
   } catch (error) {
     if (!hasCode(error, 'refused_by_hook')) throw error
-    const row = await open.change({}, { enter: ['terminated'] })
+    const row = await open.change(withoutKeys(open.row), { enter: ['terminated'] })
     await open.close('drop')
     await removeBytes(deps, row)
     throw error
@@ -94,7 +100,7 @@ async function putWhole(deps: Deps, open: OpenUpload, bytes: Bytes): Promise<Mad
   const key = newObjectKey(deps.settings.keys, open.row.id, open.hold.epoch)
   const type = open.row.contentType === null ? {} : { contentType: open.row.contentType }
   await open.write(bytes, true, (piece, options) => open.store.putObject(key, piece, { ...options, ...type }))
-  return { key, crc32: crc32Of(bytes) }
+  return { key, crc32: crc32Of(bytes), layout: null }
 }
 
 /** The one object of all that is durable: parts, segments, tails; or the one that an interrupted finish made already. */
@@ -102,13 +108,13 @@ async function makeObject(deps: Deps, open: OpenUpload): Promise<Made> {
   const { objectKey, crc32, length } = open.row
   if (objectKey !== null) {
     const object = await open.store.head(objectKey)
-    if (object && object.bytes === length) return { key: objectKey, crc32 }
+    if (object && object.bytes === length) return { key: objectKey, crc32, layout: null }
   }
   await endParts(open)
   const { row } = open
   const [first] = row.segments
   if (first && row.segments.length === 1 && first.end === length && !isFinal(row))
-    return { key: first.key, crc32: first.crc32 }
+    return { key: first.key, crc32: first.crc32, layout: null }
   const behind = await open.tailBytes()
   const stored = (row.segments.at(-1)?.end ?? 0) + behind.length
   if (stored !== length) throw new UploadError('internal', `Upload ${row.id}: ${stored} of ${length} bytes are stored.`)
@@ -117,7 +123,7 @@ async function makeObject(deps: Deps, open: OpenUpload): Promise<Made> {
     return gather(deps, open, { start: 0, end: length }, behind, (whole) => putWhole(deps, open, whole))
   }
   const key = newObjectKey(deps.settings.keys, row.id, open.hold.epoch)
-  return { key, crc32: await compose(deps, open, key, behind) }
+  return { key, ...(await compose(deps, open, key, behind)) }
 }
 
 /** The open multipart upload, with the tails behind its parts as its last part, becomes the last segment. */
@@ -176,4 +182,9 @@ export async function removeBytes(deps: Pick<Deps, 'stores' | 'settings'>, row: 
     await store.remove([row.multipartKey])
   }
   await removeTails(deps, row)
+}
+
+/** The end of an upload: without its data keys, what may be left of its bytes somewhere cannot be read any more. */
+export function withoutKeys({ encoding }: Upload): UploadChange {
+  return encoding === null ? {} : { dataKeys: {} }
 }

@@ -1,3 +1,6 @@
+import type { ByteStore } from './ports/byte-store.ts'
+import type { Bytes } from './words.ts'
+
 /** Something that can give bytes back when the budget runs short: an append with a partly filled part. */
 export interface Holder {
   /** Bytes it would free by a flush. */
@@ -101,5 +104,21 @@ export class Memory {
       if (holder.flushableBytes >= minBytes && (!found || holder.since < found.since)) found = holder
     }
     return found
+  }
+}
+
+/** Runs a write; a store that encrypts has the bytes a second time meanwhile, which count too. */
+export async function countedTwice<T>(
+  memory: Memory,
+  { sealing }: ByteStore,
+  { length }: Bytes,
+  write: () => Promise<T>,
+): Promise<T> {
+  if (!sealing) return write()
+  memory.take(length)
+  try {
+    return await write()
+  } finally {
+    memory.give(length)
   }
 }

@@ -9,8 +9,9 @@ import type { Principal, Upload } from './words.ts'
 
 /** The row of a creation, not inserted yet. */
 export function newRow(context: Context, principal: Principal, request: CreateRequest, metadata: Metadata) {
+  const id = newUploadId()
   return {
-    id: newUploadId(),
+    id,
     tenant: principal.tenant,
     owner: principal.subject,
     length: request.length,
@@ -22,6 +23,7 @@ export function newRow(context: Context, principal: Principal, request: CreateRe
     filename: request.filename ?? metadata.filename,
     contentType: request.contentType ?? metadata.contentType,
     expiresAt: expiryFromNow(context),
+    ...context.secretsOf(id, []),
     ...(request.partial ? { concatRaw: PARTIAL } : {}),
   } satisfies NewUpload
 }
@@ -51,6 +53,8 @@ export function rowToBe(row: NewUpload): Upload {
     sha256: null,
     encoding: null,
     keyId: null,
+    dataKeys: {},
+    layout: null,
     bucket: null,
     objectKey: null,
     expiresAt: null,

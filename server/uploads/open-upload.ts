@@ -3,6 +3,7 @@ import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Hold } from './hold.ts'
 import { tailKey } from './keys.ts'
+import { countedTwice } from './memory.ts'
 import type { ByteStore, Piece } from './ports/byte-store.ts'
 import type { Session } from './ports/coordination.ts'
 import type { ChangeOptions, UploadChange } from './ports/records.ts'
@@ -144,7 +145,9 @@ export class OpenUpload {
       const onUnanswered = () => {
         this.hold.unanswered = true
       }
-      return send({ body: bytes, crc32: crc32Of(bytes) }, { signal: this.hold.signal, onUnanswered })
+      const put = () =>
+        send({ body: bytes, crc32: crc32Of(bytes) }, { signal: this.hold.signal, onUnanswered })
+      return countedTwice(this.#deps.memory, this.store, bytes, put)
     }, urgent)
   }
 

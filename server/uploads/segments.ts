@@ -70,12 +70,17 @@ async function completed(
   const same: Part[] = []
   for (const part of parts) {
     const found = now.get(part.number)
-    if (!found || found.bytes !== part.bytes || part.crc32 === null || found.crc32 !== part.crc32) return 'invalid-part'
+    const crc32 = crcInStore(part)
+    if (!found || found.bytes !== part.bytes || crc32 === null || crcInStore(found) !== crc32) return 'invalid-part'
     same.push(found)
   }
   if (same.every((part, index) => part.etag === parts[index]?.etag)) return 'invalid-part'
   hold.assert()
   return store.completeMultipart(key, multipartId, same, whole, { onUnanswered })
+}
+
+function crcInStore(part: Part): number | null {
+  return part.stored ? part.stored.crc32 : part.crc32
 }
 
 /** The open multipart upload has its full number of parts: it becomes a segment, and the next part begins another. */

@@ -2,7 +2,7 @@ import { refuseSource } from './concat.ts'
 import type { Context } from './context.ts'
 import { allowedRow, refuseGone, refuseWhenStopping } from './context.ts'
 import { hasCode, UploadError } from './errors.ts'
-import { removeBytes } from './finish.ts'
+import { removeBytes, withoutKeys } from './finish.ts'
 import { isFinished, statesBefore } from './states.ts'
 import type { Principal, Upload, UploadId } from './words.ts'
 
@@ -49,7 +49,7 @@ export async function endRow(
   state: 'terminated' | 'expired' | 'erased',
 ): Promise<Upload | null> {
   const options = { generation: row.generation, enter: [state], from: statesBefore(state) } as const
-  const ended = await context.records.change(row.id, {}, { ...options, raise: true })
+  const ended = await context.records.change(row.id, withoutKeys(row), { ...options, raise: true })
   if (!ended) return null
   context.events.outbox()
   // The row is the truth: what a failure leaves behind here is an orphan that the sweeper removes.

@@ -29,6 +29,8 @@ export interface Part {
   readonly etag: string
   /** CRC-32 (IEEE) of the part's bytes as an unsigned 32-bit integer; null where the store did not keep it. */
   readonly crc32: number | null
+  /** What the store has of it, where that is not these bytes (service encryption): its size, and its own CRC-32. */
+  readonly stored?: { readonly bytes: number; readonly crc32: number | null }
 }
 
 /** Bytes past the last full part, already durable as one small object. Positions are offsets in the upload. */
@@ -49,6 +51,25 @@ export interface Segment {
   /** CRC-32 of its bytes; null where it is not known. */
   readonly crc32: number | null
 }
+
+/**
+ * Bytes of a stored object that were encrypted together. An object that was put together of others is several of them,
+ * one behind the other, each as it was first written.
+ */
+export interface SealedRun {
+  /** The object that they were first written to: bound into their encryption. */
+  readonly key: string
+  /** Where they began there; an offset in bytes of the file, as all lengths here. */
+  readonly at: number
+  readonly bytes: number
+  /** They are cut into pieces of this size, each encrypted by itself; only the last may be shorter. */
+  readonly piece: number
+  /** Whose data key it is; null: these bytes are not encrypted. */
+  readonly upload: UploadId | null
+}
+
+/** How an object's bytes are encrypted, from its first byte to its last. */
+export type Layout = readonly SealedRun[]
 
 /** Bytes on their way to the store: chunks as they came, never joined. */
 export interface Bytes {
@@ -96,8 +117,14 @@ export interface Upload {
   readonly crc32: number | null
   /** Lower-case hex; written by the post-processing worker. */
   readonly sha256: string | null
+  /** How the bytes are encrypted by the service; null: they are stored as they came. */
   readonly encoding: string | null
+  /** The key of ENCRYPTION_KEYS that all of `dataKeys` are wrapped with. */
   readonly keyId: string | null
+  /** Wrapped data keys: the upload's own, and those of the partial uploads whose bytes are part of it. */
+  readonly dataKeys: Readonly<Record<string, string>>
+  /** How the bytes of an upload that was put together of several objects are encrypted; null: all as one. */
+  readonly layout: Layout | null
   readonly bucket: string | null
   /** The key that counts; set when the finish begins. */
   readonly objectKey: string | null

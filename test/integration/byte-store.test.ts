@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { byteStoreContract, piece } from '../../server/storage/contract.ts'
+import { withEncryption } from '../../server/storage/encryption/index.ts'
 import { FileByteStore } from '../../server/storage/file/index.ts'
 import { S3ByteStore } from '../../server/storage/s3/index.ts'
+import { newUploadId } from '../../server/uploads/id.ts'
+import { oneStore } from '../../server/uploads/one-store.ts'
+import type { ByteStore } from '../../server/uploads/ports/byte-store.ts'
 import { freshBucket, testServices } from '../support/services.ts'
 
 for (const s3 of testServices().s3) {
@@ -18,6 +23,31 @@ for (const s3 of testServices().s3) {
     const store = new S3ByteStore({ endpoint, region, bucket: bucket.name, credentials, maxSockets: 8 })
     return {
       store,
+      cleanup: async () => {
+        await store.close()
+        await bucket.cleanup()
+      },
+    }
+  })
+}
+
+/** What the engine sees of any store when the service encrypts. */
+function encrypted(store: ByteStore): ByteStore {
+  const keys = [{ id: 'one', key: randomBytes(32) }]
+  const damaged = (_upload: string, key: string) => assert.fail(`${key} is damaged`)
+  const { stores, secretsOf } = withEncryption(oneStore(store), { keys, encryptNew: true, damaged })
+  const id = newUploadId()
+  return stores.of({ id, tenant: 'default', partBytes: 8 * 1024 * 1024, ...secretsOf(id, []) })
+}
+
+for (const s3 of testServices().s3) {
+  byteStoreContract(`encrypted on ${s3.name}`, async () => {
+    const bucket = await freshBucket(s3)
+    const { endpoint, region, accessKeyId, secretAccessKey } = s3
+    const credentials = { accessKeyId, secretAccessKey }
+    const store = new S3ByteStore({ endpoint, region, bucket: bucket.name, credentials, maxSockets: 8 })
+    return {
+      store: encrypted(store),
       cleanup: async () => {
         await store.close()
         await bucket.cleanup()
@@ -45,6 +75,18 @@ for (const s3 of testServices().s3) {
     stream.destroy()
   })
 }
+
+byteStoreContract('encrypted files', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'byte-store-'))
+  const store = await FileByteStore.open({ root })
+  return {
+    store: encrypted(store),
+    cleanup: async () => {
+      await store.close()
+      await rm(root, { recursive: true })
+    },
+  }
+})
 
 byteStoreContract('files', async () => {
   const root = await mkdtemp(join(tmpdir(), 'byte-store-'))

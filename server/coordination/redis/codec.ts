@@ -17,9 +17,12 @@ export function encodeSession(session: Session): string[] {
   ]
 }
 
-/** Number and value of each part, in turn. */
+/** Number and value of each part, in turn. Of encrypted ones, size and CRC-32 of what is stored stand behind slashes. */
 export function encodeParts(parts: readonly Part[]): string[] {
-  return parts.flatMap(({ number, bytes, etag, crc32 }) => [String(number), `${bytes}:${crc32 ?? ''}:${etag}`])
+  return parts.flatMap(({ number, bytes, etag, crc32, stored }) => {
+    if (!stored) return [String(number), `${bytes}:${crc32 ?? ''}:${etag}`]
+    return [String(number), `${bytes}/${stored.bytes}:${crc32 ?? ''}/${stored.crc32 ?? ''}:${etag}`]
+  })
 }
 
 export function decodeTaken(reply: unknown): Taken {
@@ -94,10 +97,15 @@ function decodeTails(text: string): Tail[] {
 }
 
 function decodePart(number: string, value: string): Part {
-  const match = /^(\d+):(\d*):(.*)$/s.exec(value)
+  const match = /^(\d+)(?:\/(\d+))?:(\d*)(?:\/(\d*))?:(.*)$/s.exec(value)
   if (!match) throw unreadable('part', value)
-  const [, bytes = '', crc32 = '', etag = ''] = match
-  return { number: integer(number), bytes: integer(bytes), etag, crc32: crc32 === '' ? null : integer(crc32) }
+  const [, bytes = '', stored, crc32 = '', storedCrc32 = '', etag = ''] = match
+  const part = { number: integer(number), bytes: integer(bytes), etag, crc32: crcOf(crc32) }
+  return stored === undefined ? part : { ...part, stored: { bytes: integer(stored), crc32: crcOf(storedCrc32) } }
+}
+
+function crcOf(text: string): number | null {
+  return text === '' ? null : integer(text)
 }
 
 function integer(text: string): number {

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
-import type { Bytes, Part, Upload } from '../words.ts'
+import type { Bytes, Layout, Part, Upload, UploadId } from '../words.ts'
+import type { NewUpload } from './records.ts'
 
 /** What the store keeps of one object. */
 export interface StoredObject {
@@ -22,16 +23,51 @@ export interface WriteOptions {
    * the store may apply it later, also when a retry succeeded. The hold is then not clean.
    */
   readonly onUnanswered?: () => void
+  /**
+   * Of a part: where it begins in the object, in bytes of the file. Default: behind as many full parts as its number says;
+   * parts of a composition have several sizes.
+   */
+  readonly at?: number
 }
 
 export interface ObjectOptions extends WriteOptions {
   readonly contentType?: string
+  /** A tail: what is asked of the store for objects that stay (class, tags) is not for it. */
+  readonly shortLived?: boolean
+}
+
+/** What the answer behind a link says of the object. */
+export interface LinkOptions {
+  /** From now on. */
+  readonly expiresMs: number
+  readonly contentType: string
+  readonly contentDisposition: string
 }
 
 /** The inclusive range of an HTTP Range request, already resolved against the object's size. */
 export interface ByteRange {
   readonly first: number
   readonly last: number
+}
+
+/** One part of a composed object: copied from another object, or `bytes` that were written at `at`. */
+export type ComposedPart =
+  | { readonly key: string; readonly range: ByteRange }
+  | { readonly at: number; readonly bytes: number }
+
+/**
+ * What a store that encrypts adds. All its other lengths, offsets and CRC-32s are those of the file: nothing else of it
+ * shows that it stores other bytes.
+ */
+export interface Sealing {
+  /** The nearest place, at or before (or after) `offset`, at which a segment of the row may be cut for a copy. */
+  cut(key: string, offset: number, side: 'before' | 'after'): number
+  /** May the range of a segment be copied, as a part of a composed object? Else it is read and written anew. */
+  mayCopy(key: string, range: ByteRange): boolean
+  /** What the row must keep of an object at `key` that is composed of these, in order. From then on `head` knows it. */
+  layoutOf(key: string, parts: readonly ComposedPart[]): Layout
+  /** Stored bytes of an object with so many bytes of the file; `layout` as the row has it. */
+  storedBytes(length: number, layout: Layout | null): number
 }
 
 /**
@@ -48,6 +84,8 @@ export interface ByteStore {
   readonly equalParts: boolean
   /** The bucket for the row; null for files. */
   readonly bucket: string | null
+  /** The store encrypts: a write holds its bytes twice in memory until it is answered. */
+  readonly sealing?: Sealing
 
   putObject(key: string, piece: Piece, options?: ObjectOptions): Promise<StoredObject>
   /** `partBytes`: the size of every part but the last. Returns the multipart id. */
@@ -88,6 +126,8 @@ export interface ByteStore {
   head(key: string): Promise<StoredObject | null>
   /** A stream of the object or of one range of it; null: no such object. Destroying the stream frees the connection. */
   read(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable | null>
+  /** A URL by which whoever knows it reads the object for a while. Absent: the store has no such thing. */
+  link?(key: string, options: LinkOptions): Promise<string>
   /** All objects whose key begins with `prefix`, in no order. */
   list(prefix: string): AsyncIterable<StoredObject>
   /** Unknown keys are no failure. */
@@ -98,7 +138,28 @@ export interface ByteStore {
 }
 
 /** What of an upload's row says where its bytes are, and how. */
-export type StoreChoice = Pick<Upload, 'id' | 'tenant'> & Partial<Pick<Upload, 'bucket' | 'encoding' | 'keyId'>>
+export type StoreChoice = Pick<Upload, 'id' | 'tenant'> &
+  Partial<
+    Pick<
+      Upload,
+      | 'bucket'
+      | 'encoding'
+      | 'keyId'
+      | 'dataKeys'
+      | 'layout'
+      | 'segments'
+      | 'partBytes'
+      | 'objectKey'
+      | 'length'
+      | 'state'
+    >
+  >
+
+/** Columns of a new row that say how its bytes are encrypted; none when they are not. */
+export type NewSecrets = Pick<NewUpload, 'encoding' | 'keyId' | 'dataKeys' | 'layout'>
+
+/** Those of a new upload; `partials`: what a final one is made of, in order. Throws `store_unavailable` without their keys. */
+export type SecretsOf = (id: UploadId, partials: readonly Upload[]) => NewSecrets
 
 /** The store of each upload. Asked at every request: what it answers is cheap, and the same for the same row. */
 export interface Stores {

@@ -1,4 +1,4 @@
-import type { Segment, Upload, UploadId, UploadState } from '../words.ts'
+import type { Layout, Segment, Upload, UploadId, UploadState } from '../words.ts'
 
 /** A row to be inserted; what is left out has its column's default. */
 export type NewUpload = Pick<Upload, 'id' | 'tenant' | 'owner' | 'length' | 'lengthDeferred' | 'partBytes'> &
@@ -8,6 +8,8 @@ export type NewUpload = Pick<Upload, 'id' | 'tenant' | 'owner' | 'length' | 'len
 export interface UploadChange {
   readonly length?: number
   readonly storedLength?: number
+  readonly layout?: Layout | null
+  readonly dataKeys?: Readonly<Record<string, string>>
   readonly offsetSeen?: number
   readonly segments?: readonly Segment[]
   readonly multipartId?: string | null

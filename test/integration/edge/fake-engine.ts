@@ -194,6 +194,8 @@ function blankUpload(length: number | null): Upload {
     sha256: null,
     encoding: null,
     keyId: null,
+    dataKeys: {},
+    layout: null,
     bucket: 'secret-bucket',
     objectKey: 'secret-object',
     expiresAt: null,
