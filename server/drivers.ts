@@ -8,9 +8,11 @@ import type { Queue } from '../hooks/queue/port.ts'
 import type { Config, RedisConfig } from './config/config.ts'
 import { createMemoryCoordination } from './coordination/memory/index.ts'
 import { createRedisClient, createRedisCoordination, type RedisCoordination } from './coordination/redis/index.ts'
+import { openEmbedded } from './embedded-database.ts'
+import type { Log as ServiceLog } from './observability/log.ts'
+import { openS3 } from './s3-driver.ts'
 import { StartFault } from './start-fault.ts'
 import { FileByteStore } from './storage/file/index.ts'
-import { S3ByteStore } from './storage/s3/index.ts'
 import { oneStore } from './uploads/one-store.ts'
 import type { ByteStore, Stores } from './uploads/ports/byte-store.ts'
 import type { Coordination } from './uploads/ports/coordination.ts'
@@ -31,30 +33,18 @@ export interface OpenStore {
   readonly stores: Stores
   /** What is in it, for the sweeper. */
   readonly inventory: Inventory
-  /** Throws when the bucket does not exist; `store_unavailable` while the store is away: to be asked again. */
+  /** Throws when the bucket does not exist or would lose uploads; `store_unavailable` while the store is away: to be asked again. */
   ready(): Promise<void>
 }
 
 /** Opens the byte store that the configuration chose; S3 may be away. */
-export async function openStore({ storage, uploads }: Config): Promise<OpenStore> {
+export async function openStore(config: Config, log: Pick<ServiceLog, 'bucket'>): Promise<OpenStore> {
+  const { storage, uploads } = config
   if (storage.driver === 'file') {
     const store = await FileByteStore.open({ root: storage.directory, readHighWaterMark: uploads.streamBufferBytes })
     return { store, stores: oneStore(store), inventory: store, ready: async () => {} }
   }
-  const { s3 } = storage
-  const store = new S3ByteStore({
-    region: s3.region,
-    bucket: s3.bucket,
-    forcePathStyle: s3.forcePathStyle,
-    equalParts: s3.equalParts,
-    requestTimeoutMs: s3.requestTimeoutMs,
-    readHighWaterMark: uploads.streamBufferBytes,
-    // One more for an urgent write (WriteGate).
-    maxSockets: uploads.maxConcurrentWrites + 1,
-    ...(s3.endpoint === null ? {} : { endpoint: s3.endpoint }),
-    ...(s3.credentials === null ? {} : { credentials: fixed(s3.credentials) }),
-  })
-  return { store, stores: oneStore(store), inventory: store, ready: () => store.ensureBucket(s3.createBucket) }
+  return openS3(storage.s3, config, log)
 }
 
 function fixed({ accessKeyId, secretAccessKey, sessionToken }: NonNullable<S3Credentials>) {

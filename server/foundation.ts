@@ -46,7 +46,7 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
   const database = await openRecords(config)
   before('database', () => database.close())
   const hooks = await hooksOf(config, log, database)
-  const { store: bareStore, stores: bareStores, inventory, ready: storeReady } = await openStore(config)
+  const { store: bareStore, stores: bareStores, inventory, ready: storeReady } = await openStore(config, log)
   before('storage', () => bareStore.close())
   const store = observedStore(bareStore, metrics.storage)
   const stores = observedStores(bareStores, metrics.storage)

@@ -64,6 +64,7 @@ export async function openFront(
       cors: config.server.cors,
       trustedProxies: config.server.trustedProxies,
       idleTimeoutMs: config.uploads.idleTimeoutMs,
+      linkMs: config.server.downloads === 'redirect' ? config.server.linkMs : null,
     },
   }
   const app = createApp({

@@ -17,7 +17,7 @@ async function startWorker(config: Config, log: Log, phases: Phase[]): Promise<v
   const before = (name: string, run: () => Promise<unknown>) => phases.unshift({ name, run })
   const database = await openRecords(config)
   before('database', () => database.close())
-  const { store, stores, ready } = await openStore(config)
+  const { store, stores, ready } = await openStore(config, log)
   before('storage', () => store.close())
   const hooks = await hooksOf(config, log, database)
   await whenThere(ready, new AbortController().signal, (error) => log.dependency('storage', 'down', error))

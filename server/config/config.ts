@@ -24,6 +24,9 @@ export interface ServerConfig {
   readonly adminSocket: string | null
   /** Processes of this instance. */
   readonly workers: number
+  /** `redirect`: a download is answered with a link to the store that is good for `linkMs`. */
+  readonly downloads: 'stream' | 'redirect'
+  readonly linkMs: number
 }
 
 export interface UploadsConfig {
@@ -68,15 +71,32 @@ export interface S3Credentials {
 export interface S3Config {
   /** null: AWS, by region. */
   readonly endpoint: string | null
+  /** For links; null: `endpoint`. */
+  readonly publicEndpoint: string | null
   readonly region: string
   readonly bucket: string
   /** null: the SDK's default chain (role of the machine, of the pod, ...). */
   readonly credentials: S3Credentials | null
   readonly forcePathStyle: boolean
   readonly createBucket: boolean
+  readonly bucketChecks: 'refuse' | 'warn' | 'off'
   readonly equalParts: boolean
   readonly requestTimeoutMs: number
+  readonly encryption: S3EncryptionConfig
+  /** null: the bucket's own. */
+  readonly storageClass: string | null
+  /** Values may hold `{tenant}`. */
+  readonly tags: Readonly<Record<string, string>>
 }
+
+/** S3_SSE. */
+export type S3EncryptionConfig =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'aes256' }
+  /** `keyId` null: the bucket's, else the account's own. */
+  | { readonly kind: 'kms'; readonly keyId: string | null }
+  /** `key`: 32 bytes in base64. */
+  | { readonly kind: 'customer'; readonly key: string }
 
 export type StorageConfig =
   | { readonly driver: 's3'; readonly s3: S3Config }

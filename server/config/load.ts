@@ -12,6 +12,7 @@ import type {
   PostgresConfig,
   QueueConfig,
   RedisConfig,
+  S3EncryptionConfig,
   ServerConfig,
   StorageConfig,
   UploadsConfig,
@@ -82,6 +83,8 @@ function serverOf(values: Values): ServerConfig {
     shutdownTimeoutMs: values.get('SHUTDOWN_TIMEOUT'),
     adminSocket: values.get('ADMIN_SOCKET'),
     workers: values.get('WORKERS'),
+    downloads: values.get('DOWNLOADS'),
+    linkMs: values.get('DOWNLOAD_LINK_EXPIRES'),
   }
 }
 
@@ -128,16 +131,28 @@ function storageOf(values: Values, dataDir: string | null): StorageConfig {
     driver: 's3',
     s3: {
       endpoint,
+      publicEndpoint: values.get('S3_PUBLIC_ENDPOINT'),
       region: values.get('S3_REGION'),
       bucket: needed('S3_BUCKET', values.get('S3_BUCKET')),
       credentials:
         accessKeyId === null || secretAccessKey === null ? null : { accessKeyId, secretAccessKey, sessionToken },
       forcePathStyle: values.get('S3_FORCE_PATH_STYLE') ?? endpoint !== null,
       createBucket: values.get('S3_CREATE_BUCKET'),
+      bucketChecks: values.get('S3_BUCKET_CHECKS'),
       equalParts: values.get('S3_EQUAL_PARTS'),
       requestTimeoutMs: values.get('S3_REQUEST_TIMEOUT'),
+      encryption: encryptionOf(values),
+      storageClass: values.get('S3_STORAGE_CLASS'),
+      tags: values.get('S3_TAGS'),
     },
   }
+}
+
+function encryptionOf(values: Values): S3EncryptionConfig {
+  const kind = values.get('S3_SSE')
+  if (kind === 'kms') return { kind, keyId: values.get('S3_SSE_KMS_KEY_ID') }
+  if (kind === 'customer') return { kind, key: needed('S3_SSE_CUSTOMER_KEY', values.get('S3_SSE_CUSTOMER_KEY')) }
+  return { kind }
 }
 
 function databaseOf(values: Values, dataDir: string | null): DatabaseConfig {

@@ -1,5 +1,6 @@
 /** What must hold between settings. Each rule adds its faults (the start stops) or warnings (it is logged). */
 import { createPublicKey } from 'node:crypto'
+import { downloadsByLink, encryptionByTheStore } from './s3-rules.ts'
 import { hasPassword, withoutSslMode } from './urls.ts'
 import type { Values } from './values.ts'
 
@@ -16,7 +17,7 @@ export interface Findings {
   readonly warnings: string[]
 }
 
-type Rule = (values: Values, findings: Findings) => void
+export type Rule = (values: Values, findings: Findings) => void
 
 const drivers: Rule = (values, { faults, warnings }) => {
   const choices = {
@@ -240,7 +241,17 @@ function isPublicKey(pem: string): boolean {
   }
 }
 
-const RULES: readonly Rule[] = [drivers, network, memory, storage, database, redis, auth]
+const RULES: readonly Rule[] = [
+  drivers,
+  network,
+  memory,
+  storage,
+  encryptionByTheStore,
+  downloadsByLink,
+  database,
+  redis,
+  auth,
+]
 
 /** Every rule, on values that each are right by themselves (a refused one counts as its default). */
 export function applyRules(values: Values, findings: Findings): void {

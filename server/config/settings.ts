@@ -16,6 +16,7 @@ import {
   text,
   workers,
 } from './kinds.ts'
+import { key256, storageClass, tags } from './s3-kinds.ts'
 import { postgresUrl, redisUrl } from './urls.ts'
 
 export const SECTIONS = {
@@ -179,6 +180,19 @@ export const SETTINGS = {
     'How long a stop (SIGTERM) may take in all.',
   ),
 
+  DOWNLOADS: setting(
+    'server',
+    oneOf('stream', 'redirect'),
+    'stream',
+    '`redirect` answers a download with a link to the store (307), after the caller was checked; it needs STORAGE=s3. docs/operations/store-settings.md.',
+  ),
+  DOWNLOAD_LINK_EXPIRES: setting(
+    'server',
+    duration({ min: SECOND, max: 7 * DAY }),
+    5 * MINUTE,
+    'How long such a link is good for; a download that began goes on. One that is signed with temporary keys ends with them.',
+  ),
+
   MAX_FILE_SIZE: setting(
     'uploads',
     integer({ min: 1, max: MAX_OBJECT_BYTES }),
@@ -292,6 +306,12 @@ export const SETTINGS = {
   S3_ENDPOINT: optional('s3', httpUrl(), 'The address of an S3-compatible store.', {
     fallbackText: 'AWS, by S3_REGION',
   }),
+  S3_PUBLIC_ENDPOINT: optional(
+    's3',
+    httpUrl(),
+    'The address that clients reach the store by, for the links of DOWNLOADS=redirect.',
+    { fallbackText: 'S3_ENDPOINT' },
+  ),
   S3_REGION: setting(
     's3',
     matching('text', /^[A-Za-z0-9-]+$/, 'give a region like us-east-1'),
@@ -315,12 +335,42 @@ export const SETTINGS = {
   S3_KEY_PREFIX: setting('s3', prefix, 'uploads', 'Keys of objects begin with it (with STORAGE=file too).'),
   S3_TAIL_PREFIX: setting('s3', prefix, 'uploads-tails', 'Keys of tails begin with it (with STORAGE=file too).'),
   S3_CREATE_BUCKET: setting('s3', boolean(), false, 'Create the bucket at the start when it is not there.'),
+  S3_BUCKET_CHECKS: setting(
+    's3',
+    oneOf('refuse', 'warn', 'off'),
+    'refuse',
+    "What the start does about the bucket's versioning, Object Lock and lifecycle rules: it says what costs or surprises, and with `refuse` does not go on when acknowledged bytes would be removed. docs/operations/store-settings.md.",
+  ),
   S3_EQUAL_PARTS: setting(
     's3',
     boolean(),
     false,
     'All parts but the last have one size; true for stores that demand it (R2).',
   ),
+  S3_SSE: setting(
+    's3',
+    oneOf('none', 'aes256', 'kms', 'customer'),
+    'none',
+    'How the store encrypts what is written (tails too): `aes256` is SSE-S3, `kms` SSE-KMS, `customer` SSE-C; `none` leaves it to the bucket. docs/operations/store-settings.md.',
+  ),
+  S3_SSE_KMS_KEY_ID: optional('s3', matching('text', /^\S+$/, 'give the id or the ARN of a key'), 'With S3_SSE=kms.', {
+    fallbackText: "the bucket's key, else the account's own",
+  }),
+  S3_SSE_CUSTOMER_KEY: optional(
+    's3',
+    key256(),
+    'Required with S3_SSE=customer. What was written under another key cannot be read.',
+    { secret: true },
+  ),
+  S3_STORAGE_CLASS: optional(
+    's3',
+    storageClass(),
+    'The class of objects, like `STANDARD_IA` or `INTELLIGENT_TIERING`. Tails, which live for minutes, are in the default class always.',
+    { fallbackText: "the bucket's own" },
+  ),
+  S3_TAGS: setting('s3', tags(), {}, 'Tags of objects, like `service=upload,tenant={tenant}`; tails have none.', {
+    fallbackText: 'none',
+  }),
   S3_REQUEST_TIMEOUT: setting(
     's3',
     duration({ min: 100, max: 10 * MINUTE }),

@@ -26,3 +26,10 @@ export function rangeCounts(headers: IncomingHttpHeaders, etag: string): boolean
   const ifRange = headers['if-range']
   return ifRange === undefined || ifRange === etag
 }
+
+/** Does any condition of the request name this very ETag? */
+export function namesEtag(headers: IncomingHttpHeaders, etag: string): boolean {
+  return [headers['if-match'], headers['if-none-match'], headers['if-range']].some((list) =>
+    (String(list ?? '').match(TAG) ?? []).some((tag) => tag.replace(/^W\//, '') === etag),
+  )
+}

@@ -24,6 +24,9 @@ const INLINE: ReadonlySet<string> = new Set([
   'video/webm',
 ])
 
+/** Types that a browser may take for another one when it is not told not to. */
+const SNIFFED: ReadonlySet<string> = new Set(['text/plain'])
+
 /** The stored media type, where it is one; else bytes without a meaning. */
 export function safeContentType(stored: string | null): string {
   return stored !== null && MEDIA_TYPE.test(stored) ? stored : 'application/octet-stream'
@@ -31,11 +34,12 @@ export function safeContentType(stored: string | null): string {
 
 /**
  * `Content-Disposition` (RFC 6266): the file name once in ASCII for old clients, once as it is (RFC 8187). The name is
- * data: what could end the header or the quotes, or name a directory, is replaced.
+ * data: what could end the header or the quotes, or name a directory, is replaced. `nosniff`: false where the answer is
+ * sent without `X-Content-Type-Options: nosniff`.
  */
-export function contentDisposition(contentType: string, filename: string | null): string {
+export function contentDisposition(contentType: string, filename: string | null, { nosniff = true } = {}): string {
   const bareType = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase()
-  const how = INLINE.has(bareType) ? 'inline' : 'attachment'
+  const how = INLINE.has(bareType) && (nosniff || !SNIFFED.has(bareType)) ? 'inline' : 'attachment'
   const name = lastStep(filename ?? '')
   if (name === '') return how
   const ascii = name.replace(/[^\x20-\x7e]|["\\%]/g, '_')

@@ -101,6 +101,8 @@ export interface HttpSettings {
   readonly trustedProxies: readonly string[]
   /** How long a download may stand still, milliseconds. */
   readonly idleTimeoutMs: number
+  /** Downloads are answered with a link to the store that is good for so long; null: they are streamed. */
+  readonly linkMs: number | null
 }
 
 export interface AppOptions {

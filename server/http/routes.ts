@@ -65,7 +65,7 @@ export function routesOf(options: AppOptions): readonly Route[] {
   const { idleTimeoutMs } = settings
   const speakTus = tusMount(tus)
   const fromForm = createFromForm({ engine, locate, idleTimeoutMs })
-  const file = download(engine, idleTimeoutMs)
+  const file = download(engine, settings)
   return [
     route('GET', '/livez', 'livez', [], live()),
     route('GET', '/readyz', 'readyz', [], ready(options.health)),

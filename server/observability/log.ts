@@ -29,6 +29,17 @@ export interface Drivers {
   readonly queue: string
 }
 
+/** Rows put back, rows brought forward, records written; and the files that are no records, a line each. */
+export interface Rebuilt {
+  readonly rebuilt: number
+  readonly broughtForward: number
+  readonly recorded: number
+  readonly unknown: number
+  readonly unreadable: readonly { readonly path: string; readonly reason: string }[]
+}
+
+const BUCKET_LEVELS = { danger: 'error', warning: 'warn', unknown: 'info' } as const
+
 export interface Log {
   /** For rooms that log by themselves; lines get `room`. */
   child(room: string): Logger
@@ -44,6 +55,8 @@ export interface Log {
   listening(fields: { readonly address: string; readonly drivers: Drivers }): void
   /** A dependency went away or came back. */
   dependency(name: Dependency, state: 'up' | 'down', cause?: unknown): void
+  /** What the bucket's own configuration does to uploads, or that it does not say. */
+  bucket(fields: { readonly bucket: string; readonly kind: 'danger' | 'warning' | 'unknown' }, message: string): void
   swept(fields: { readonly finished: number; readonly expired: number }): void
   /** One thing that no row names; removed, unless it is a dry run. */
   orphan(fields: { readonly kind: string; readonly key: string; readonly dryRun: boolean }): void
@@ -82,6 +95,14 @@ export function createLog(options: LoggerOptions): Log {
     configWarning: (warning) => logger.warn({ event: 'config.warning' }, warning),
     starting: (fields) => logger.info({ event: 'process.starting', ...fields, node: process.version }, 'starting'),
     migrated: (migrations) => logger.info({ event: 'database.migrated', migrations }, 'the schema is up to date'),
+    rebuilt({ unreadable, ...counts }) {
+      for (const { path, reason } of unreadable) {
+        logger.warn({ event: 'records.unreadable', path, reason }, `${path} is no record of an upload: ${reason}`)
+      }
+      const idle = counts.rebuilt + counts.broughtForward + counts.recorded + counts.unknown === 0
+      logger[idle ? 'debug' : 'warn']({ event: 'records.rebuilt', ...counts }, 'rows and their records were compared')
+    },
+    bucket: (fields, message) => logger[BUCKET_LEVELS[fields.kind]]({ event: 'storage.bucket', ...fields }, message),
     listening: (fields) => logger.info({ event: 'process.listening', ...fields }, `listening on ${fields.address}`),
     dependency(name, state, cause) {
       const fields = { event: `dependency.${state}`, dependency: name }

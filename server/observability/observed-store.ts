@@ -54,6 +54,8 @@ export function observedStore(store: ByteStore, metrics: Metrics['storage']): By
     abortMultipart: (...args) => timed('abort_multipart', () => store.abortMultipart(...args)),
     head: (...args) => timed('head', () => store.head(...args)),
     read: (...args) => timed('read', () => store.read(...args)),
+    // Nothing is asked of the store for a link, so there is nothing to time.
+    ...(store.link ? { link: store.link.bind(store) } : {}),
     list,
     remove: (...args) => timed('remove', () => store.remove(...args)),
     ping: (...args) => store.ping(...args),

@@ -5,7 +5,7 @@
  * server/errors/table.ts turns into an answer.
  */
 import type { Readable } from 'node:stream'
-import type { ByteRange } from './ports/byte-store.ts'
+import type { ByteRange, LinkOptions } from './ports/byte-store.ts'
 import type { ListQuery, Page } from './ports/records.ts'
 import type { Body, Principal, Upload, UploadId } from './words.ts'
 
@@ -76,6 +76,8 @@ export interface Download {
   readonly etag: string
   /** Begin streaming; call once, after Range and conditions were settled. Destroying the stream stops it. */
   open(range?: ByteRange): Promise<Readable>
+  /** A URL of the store for whoever knows it, instead of {@link open}. null: this file can only be streamed. */
+  link(options: LinkOptions): Promise<string | null>
 }
 
 export interface Engine {

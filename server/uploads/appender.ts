@@ -279,7 +279,8 @@ export class Appender {
     const tail: Tail = { generation: row.tailGeneration, token: hold.token, start, end }
     const bytes = concatBytes(await this.#open.tailBytes(absorbed), piece.bytes)
     const key = tailKey(this.#deps.settings.keys, row.id, tail)
-    await this.#open.write(bytes, true, (sent, options) => this.#open.store.putObject(key, sent, options))
+    const { store } = this.#open
+    await this.#open.write(bytes, true, (sent, options) => store.putObject(key, sent, { ...options, shortLived: true }))
     this.#position = end
     await this.#open.save({ offset: end, tails: [...kept, tail], tailed: true })
     this.#open.forgetTails(absorbed)

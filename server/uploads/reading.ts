@@ -25,5 +25,6 @@ export async function download(context: Context, principal: Principal, id: Uploa
       if (!stream) throw new UploadError('upload_gone', `The stored file of upload ${id} is no longer there.`)
       return stream
     },
+    link: async (options) => (await context.stores.of(row).link?.(objectKey, options)) ?? null,
   }
 }

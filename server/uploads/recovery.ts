@@ -104,7 +104,9 @@ async function restate(deps: Deps, open: OpenUpload, segment: Segment | null, tr
     const tail: Tail = { generation: hold.epoch, token: hold.token, start, end }
     const bytes = await open.tailBytes(chain, start)
     const key = tailKey(deps.settings.keys, row.id, tail)
-    await open.write(bytes, true, (piece, options) => open.store.putObject(key, piece, options))
+    await open.write(bytes, true, (piece, options) =>
+      open.store.putObject(key, piece, { ...options, shortLived: true }),
+    )
     deps.tails.set(key, bytes)
     tails.push(tail)
   }

@@ -12,6 +12,11 @@ const documents = files.filter((file) => file.endsWith('.md'))
 
 /** Upper-case names that are no settings of the service. */
 const OTHERS: ReadonlySet<string> = new Set([
+  // Storage classes.
+  'STANDARD_IA',
+  'INTELLIGENT_TIERING',
+  'GLACIER_IR',
+  'DEEP_ARCHIVE',
   // objects of ours that documents name
   'HOOK_NAMES',
   'POST_CREATE',

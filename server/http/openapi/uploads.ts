@@ -97,6 +97,10 @@ export const download: Operation = guarded(['download'], {
       content: FILE,
     },
     304: { description: 'The client has it.' },
+    307: {
+      description: 'With DOWNLOADS=redirect: where the store has it, for a while. Ask here again for another link.',
+      headers: { Location: header('A URL of the store; whoever has it has the file.') },
+    },
     ...failures('problem', ...DOWNLOAD_FAILURES, 'range_not_satisfiable', ...AWAY, 'store_unavailable'),
   },
 })

@@ -4,19 +4,24 @@ import type { Request, RequestHandler, Response } from 'express'
 import { toUploadError } from '../../errors/answer.ts'
 import type { Download, Engine } from '../../uploads/api.ts'
 import { hasCode, UploadError } from '../../uploads/errors.ts'
-import { checkConditions, rangeCounts } from '../conditions.ts'
+import { checkConditions, namesEtag, rangeCounts } from '../conditions.ts'
 import { noteFailure, principalOf } from '../context.ts'
-import { contentDisposition, safeContentType } from '../disposition.ts'
+import { contentDisposition as dispositionOf, safeContentType } from '../disposition.ts'
+import type { HttpSettings } from '../ports.ts'
 import { type RangeAnswer, resolveRange } from '../range.ts'
 import { requiredId } from './upload-id.ts'
 
 /** Nothing that a stored file contains may run, load or frame anything when a browser shows it. */
 const SANDBOX = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 
-/** `GET /api/v1/uploads/{id}`: the file of a finished upload, or one range of it. */
-export function download(engine: Engine, idleTimeoutMs: number): RequestHandler {
+/** `GET /api/v1/uploads/{id}`: the file of a finished upload, or one range of it; or where the store has it. */
+export function download(
+  engine: Engine,
+  { idleTimeoutMs, linkMs }: Pick<HttpSettings, 'idleTimeoutMs' | 'linkMs'>,
+): RequestHandler {
   return async (req, res) => {
     const file = await engine.download(principalOf(req), requiredId(req))
+    if (linkMs !== null && (await redirected(req, res, file, linkMs))) return
     if (!settleConditions(req, res, file)) return
     const range = rangeCounts(req.headers, file.etag) ? resolveRange(req.headers.range, file.bytes) : 'whole'
     const length = settleRange(res, file, range)
@@ -28,6 +33,25 @@ export function download(engine: Engine, idleTimeoutMs: number): RequestHandler 
     const stream = await file.open(range === 'whole' || range === 'unsatisfiable' ? undefined : range)
     await send(stream, req, res, idleTimeoutMs)
   }
+}
+
+/**
+ * Answers with a link to the store, which does ranges and conditions itself, with an ETag of its own. A client that names
+ * ours (from a HEAD, or from before links were switched on) is answered here. False: nothing was answered.
+ */
+async function redirected(req: Request, res: Response, file: Download, expiresMs: number): Promise<boolean> {
+  if (file.bytes === 0 || namesEtag(req.headers, file.etag)) return false
+  const contentType = safeContentType(file.upload.contentType)
+  // The store does not send nosniff: only what no browser takes for anything else is shown.
+  const contentDisposition = dispositionOf(contentType, file.upload.filename, { nosniff: false })
+  const link = await file.link({ expiresMs, contentType, contentDisposition })
+  if (link === null) return false
+  // Whoever has the link has the file: it is for this client and for once.
+  res.setHeader('Cache-Control', 'no-store')
+  res.setHeader('Referrer-Policy', 'no-referrer')
+  res.setHeader('Location', link)
+  res.status(307).end()
+  return true
 }
 
 /**
@@ -63,7 +87,7 @@ function settleConditions(req: Request, res: Response, file: Download): boolean 
   }
   res.setHeader('Accept-Ranges', 'bytes')
   res.setHeader('Content-Type', type)
-  res.setHeader('Content-Disposition', contentDisposition(type, file.upload.filename))
+  res.setHeader('Content-Disposition', dispositionOf(type, file.upload.filename))
   res.setHeader('Content-Security-Policy', SANDBOX)
   res.setHeader('X-Content-Type-Options', 'nosniff')
   return true

@@ -14,12 +14,14 @@ import { crc32Base64, parseCrc32Base64 } from '../../uploads/crc32.ts'
 import type { ByteRange, StoredObject } from '../../uploads/ports/byte-store.ts'
 import type { Part } from '../../uploads/words.ts'
 import { asFailure, S3Failure } from './failure.ts'
+import type { Marks } from './marks.ts'
 import { encodeKey } from './sign.ts'
 
 /** Where a call goes. */
 export interface Target {
   readonly client: S3Client
   readonly bucket: string
+  readonly marks: Marks
 }
 
 /** A try whose failures with these S3 codes are answers. */
@@ -62,7 +64,7 @@ function completedPart({ number, etag, crc32 }: Part): CompletedPart {
 
 /** One try of CompleteMultipartUpload, size and full-object CRC-32 checked by the store. */
 export async function complete(
-  { client, bucket }: Target,
+  { client, bucket, marks }: Target,
   key: string,
   multipartId: string,
   parts: readonly Part[],
@@ -76,6 +78,7 @@ export async function complete(
     MultipartUpload: { Parts: parts.map(completedPart) },
     MpuObjectSize: whole.bytes,
     ...(whole.crc32 === null ? {} : { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: crc32Base64(whole.crc32) }),
+    ...marks.customer,
   })
   const answer = await expecting(client.send(command, abortSignal ? { abortSignal } : {}), COMPLETE_REFUSALS)
   if (typeof answer === 'string') return answer
@@ -88,14 +91,20 @@ export async function complete(
 
 /** All pages of ListParts; null: no such multipart upload. `page` runs each request (with its retries). */
 export async function listParts(
-  { client, bucket }: Target,
+  { client, bucket, marks }: Target,
   key: string,
   multipartId: string,
   page: <T>(attempt: () => Promise<T>) => Promise<T>,
 ): Promise<Part[] | null> {
   const latest = new Map<number, ListedPart>()
   for (let marker: string | undefined; ; ) {
-    const command = new ListPartsCommand({ Bucket: bucket, Key: key, UploadId: multipartId, PartNumberMarker: marker })
+    const command = new ListPartsCommand({
+      Bucket: bucket,
+      Key: key,
+      UploadId: multipartId,
+      PartNumberMarker: marker,
+      ...marks.customer,
+    })
     const answer = await page(() => expecting(client.send(command), { NoSuchUpload: null }))
     if (answer === null) return null
     for (const part of answer.Parts ?? []) keepLatest(latest, part)
@@ -127,7 +136,7 @@ function keepLatest(latest: Map<number, ListedPart>, part: ListedPart): void {
 
 /** One try of UploadPartCopy; null: no such multipart upload. */
 export async function copyPart(
-  { client, bucket }: Target,
+  { client, bucket, marks }: Target,
   key: string,
   multipartId: string,
   number: number,
@@ -142,6 +151,8 @@ export async function copyPart(
     PartNumber: number,
     CopySource: `${bucket}/${encodeKey(source.key)}`,
     CopySourceRange: `bytes=${first}-${last}`,
+    ...marks.customer,
+    ...marks.copySource,
   })
   const answer = await expecting(client.send(command, abortSignal ? { abortSignal } : {}), { NoSuchUpload: null })
   if (answer === null) return null

@@ -65,10 +65,10 @@ export function s3Clients(settings: S3Settings): S3Clients {
   }
 }
 
-/** Where the bucket's objects are: `http://host:port/bucket` or `https://bucket.host`, by the SDK's own endpoint rules. */
-export function bucketUrl(client: S3Client, settings: S3Settings): URL {
+/** Where a bucket's objects are: `http://host:port/bucket` or `https://bucket.host`, by the SDK's own endpoint rules. */
+export function bucketUrl(client: S3Client, settings: S3Settings, bucket: string): URL {
   return client.config.endpointProvider({
-    Bucket: settings.bucket,
+    Bucket: bucket,
     Region: settings.region,
     ForcePathStyle: settings.forcePathStyle,
     UseFIPS: false,

@@ -2,17 +2,21 @@ import { crc32Base64 } from '../../uploads/crc32.ts'
 import type { Piece } from '../../uploads/ports/byte-store.ts'
 import type { CredentialSource } from './client.ts'
 import { S3Failure } from './failure.ts'
+import type { Marks } from './marks.ts'
 import { amzDate, encodeKey, encodeStrict, Signer, UNSIGNED_PAYLOAD } from './sign.ts'
 import { Wire, type WireAnswer, type WireOptions } from './wire.ts'
 
 export interface HotPathOptions extends WireOptions {
   readonly region: string
   readonly credentials: CredentialSource
+  readonly marks: Marks
 }
 
 /** What one try may need besides key and body. */
 export interface PutTry {
   readonly contentType?: string | undefined
+  /** A tail: no class and no tags. */
+  readonly shortLived?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -21,6 +25,7 @@ export class HotPath {
   readonly #wire: Wire
   readonly #signer: Signer
   readonly #credentials: CredentialSource
+  readonly #marks: Marks
   readonly #host: string
   /** Path of the bucket, `/bucket` or empty. */
   readonly #base: string
@@ -31,23 +36,27 @@ export class HotPath {
     this.#wire = new Wire(options)
     this.#signer = new Signer(options.region)
     this.#credentials = options.credentials
+    this.#marks = options.marks
     this.#host = options.url.host
     this.#base = options.url.pathname.replace(/\/$/, '')
   }
 
   putObject(key: string, piece: Piece, attempt: PutTry): Promise<string> {
-    return this.#put(key, '', piece, attempt)
+    return this.#put(key, '', piece, attempt.shortLived ? this.#marks.tail : this.#marks.object, attempt)
   }
 
   uploadPart(key: string, multipartId: string, number: number, piece: Piece, attempt: PutTry): Promise<string> {
-    return this.#put(key, `partNumber=${number}&uploadId=${encodeStrict(multipartId)}`, piece, attempt)
+    const query = `partNumber=${number}&uploadId=${encodeStrict(multipartId)}`
+    return this.#put(key, query, piece, this.#marks.part, attempt)
   }
 
-  close(): void {
-    this.#wire.close()
-  }
-
-  async #put(key: string, query: string, piece: Piece, { contentType, signal }: PutTry): Promise<string> {
+  async #put(
+    key: string,
+    query: string,
+    piece: Piece,
+    marks: readonly string[],
+    { contentType, signal }: PutTry,
+  ): Promise<string> {
     const keys = this.#credentials.current() ?? (await this.#credentials.renew())
     const path = `${this.#base}/${encodeKey(key)}`
     const date = amzDate(Date.now() + this.#clockOffsetMs)
@@ -55,6 +64,7 @@ export class HotPath {
     headers.push('host', this.#host, 'x-amz-checksum-crc32', crc32Base64(piece.crc32))
     headers.push('x-amz-content-sha256', UNSIGNED_PAYLOAD, 'x-amz-date', date)
     if (keys.sessionToken !== undefined) headers.push('x-amz-security-token', keys.sessionToken)
+    headers.push(...marks)
     const signed = { method: 'PUT', path, query, headers, payloadHash: UNSIGNED_PAYLOAD }
     const authorization = this.#signer.sign(keys, date, signed)
     headers.push('authorization', authorization, 'content-length', String(piece.body.length))

@@ -1,3 +1,7 @@
 export { BucketMissing } from './bucket.ts'
+export { BucketUnfit } from './bucket-checks.ts'
+export type { BucketFinding } from './bucket-rules.ts'
+export type { StoreEncryption } from './marks.ts'
 export type { S3Credentials, S3Options } from './options.ts'
 export { S3ByteStore } from './store.ts'
+export { S3Stores } from './stores.ts'

@@ -1,3 +1,5 @@
+import type { MarkOptions } from './marks.ts'
+
 /** Keys as AWS gives them; `expiration` is when they have to be asked for again. */
 export interface S3Credentials {
   readonly accessKeyId: string
@@ -10,6 +12,8 @@ export interface S3Credentials {
 export interface S3Options {
   /** `http://host:port` or `https://...`; absent: the region's own AWS endpoint. */
   readonly endpoint?: string
+  /** The address that clients reach the store by, for links. Absent: `endpoint`. */
+  readonly publicEndpoint?: string
   readonly region: string
   readonly bucket: string
   /** Fixed ones, or a function that is asked again when they expire; absent: the SDK's default chain. */
@@ -24,6 +28,8 @@ export interface S3Options {
   readonly readHighWaterMark?: number
   /** Longest time without progress of one request, milliseconds. Default 15000. */
   readonly requestTimeoutMs?: number
+  /** How objects are written: S3_SSE, S3_STORAGE_CLASS, S3_TAGS. Default: as the bucket does by itself. */
+  readonly marks?: MarkOptions
 }
 
 /** The same with every default filled in. */
@@ -34,6 +40,7 @@ export interface S3Settings extends S3Options {
   readonly readHighWaterMark: number
   readonly requestTimeoutMs: number
   readonly connectTimeoutMs: number
+  readonly marks: MarkOptions
 }
 
 /** Fills in the defaults. A connection that is not there after 5 s will not come. */
@@ -47,5 +54,6 @@ export function s3Settings(options: S3Options): S3Settings {
     readHighWaterMark: options.readHighWaterMark ?? 65_536,
     requestTimeoutMs,
     connectTimeoutMs: Math.min(requestTimeoutMs, 5_000),
+    marks: options.marks ?? { encryption: { kind: 'none' }, storageClass: null, tags: {} },
   }
 }

@@ -28,6 +28,21 @@ test('the published example', () => {
   assert.equal(exampleOf(new Signer('us-east-1')), EXPECTED)
 })
 
+test('the published example of a presigned URL', () => {
+  const query = new Signer('us-east-1').presign(KEYS, '20130524T000000Z', {
+    host: 'examplebucket.s3.amazonaws.com',
+    path: '/test.txt',
+    seconds: 86_400,
+    query: [],
+  })
+  assert.equal(
+    query,
+    'X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request' +
+      '&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host' +
+      '&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404',
+  )
+})
+
 test('the signing key that is kept follows secret and day', () => {
   const signer = new Signer('us-east-1')
   assert.equal(exampleOf(signer), EXPECTED)

@@ -48,6 +48,20 @@ export interface SignedParts {
   readonly payloadHash: string
 }
 
+export interface PresignedParts {
+  readonly host: string
+  /** Encoded path. */
+  readonly path: string
+  readonly seconds: number
+  readonly query: readonly string[]
+}
+
+function namesOf(headers: readonly string[]): string {
+  let names = ''
+  for (let i = 0; i < headers.length; i += 2) names += i === 0 ? headers[i] : `;${headers[i]}`
+  return names
+}
+
 /** AWS Signature Version 4 for S3. The signing key depends on secret and day alone, so it is derived once for both. */
 export class Signer {
   readonly #region: string
@@ -61,19 +75,46 @@ export class Signer {
 
   /** The value of the `authorization` header. `date` is what `x-amz-date` says. */
   sign(keys: SigningKeys, date: string, parts: SignedParts): string {
+    const scope = this.#scope(date)
+    const names = namesOf(parts.headers)
+    const signature = this.#signature(keys, date, parts, names)
+    return `AWS4-HMAC-SHA256 Credential=${keys.accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`
+  }
+
+  /**
+   * The query that lets anybody GET `path` of `host` for so many seconds (at most 604800) from `date` on. `query`: names and
+   * plain values that are to be part of it, one after the other, sorted by name, all behind `X-Amz-`.
+   */
+  presign(keys: SigningKeys, date: string, { host, path, seconds, query }: PresignedParts): string {
+    const named = [
+      ...['X-Amz-Algorithm', 'AWS4-HMAC-SHA256'],
+      ...['X-Amz-Credential', `${keys.accessKeyId}/${this.#scope(date)}`],
+      ...['X-Amz-Date', date, 'X-Amz-Expires', String(seconds)],
+      ...(keys.sessionToken === undefined ? [] : ['X-Amz-Security-Token', keys.sessionToken]),
+      ...['X-Amz-SignedHeaders', 'host'],
+      ...query,
+    ]
+    const pairs: string[] = []
+    for (let i = 0; i < named.length; i += 2) {
+      pairs.push(`${encodeStrict(named[i] ?? '')}=${encodeStrict(named[i + 1] ?? '')}`)
+    }
+    const signed = pairs.join('&')
+    const parts = { method: 'GET', path, query: signed, headers: ['host', host], payloadHash: UNSIGNED_PAYLOAD }
+    return `${signed}&X-Amz-Signature=${this.#signature(keys, date, parts, 'host')}`
+  }
+
+  #scope(date: string): string {
+    return `${date.slice(0, 8)}/${this.#region}/s3/aws4_request`
+  }
+
+  #signature(keys: SigningKeys, date: string, parts: SignedParts, names: string): string {
     const { headers } = parts
     let canonicalHeaders = ''
-    let names = ''
-    for (let i = 0; i < headers.length; i += 2) {
-      canonicalHeaders += `${headers[i]}:${headers[i + 1]}\n`
-      names += i === 0 ? headers[i] : `;${headers[i]}`
-    }
-    const day = date.slice(0, 8)
-    const scope = `${day}/${this.#region}/s3/aws4_request`
+    for (let i = 0; i < headers.length; i += 2) canonicalHeaders += `${headers[i]}:${headers[i + 1]}\n`
     const canonical = `${parts.method}\n${parts.path}\n${parts.query}\n${canonicalHeaders}\n${names}\n${parts.payloadHash}`
-    const toSign = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash('sha256', canonical)}`
-    const signature = createHmac('sha256', this.#signingKey(keys.secretAccessKey, day)).update(toSign).digest('hex')
-    return `AWS4-HMAC-SHA256 Credential=${keys.accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`
+    const toSign = `AWS4-HMAC-SHA256\n${date}\n${this.#scope(date)}\n${hash('sha256', canonical)}`
+    const key = this.#signingKey(keys.secretAccessKey, date.slice(0, 8))
+    return createHmac('sha256', key).update(toSign).digest('hex')
   }
 
   #signingKey(secret: string, day: string): KeyObject {

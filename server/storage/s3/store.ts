@@ -4,11 +4,13 @@ import {
   CreateMultipartUploadCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  type S3Client,
 } from '@aws-sdk/client-s3'
 import { UploadError } from '../../uploads/errors.ts'
 import type {
   ByteRange,
   ByteStore,
+  LinkOptions,
   ObjectOptions,
   Piece,
   StoredObject,
@@ -17,6 +19,8 @@ import type {
 import type { Inventory, ListedMultipart, ListedObject } from '../../uploads/ports/housekeeping.ts'
 import type { Part } from '../../uploads/words.ts'
 import { bucketExists, ensureBucket, pingBucket } from './bucket.ts'
+import { checkBucket } from './bucket-checks.ts'
+import type { BucketFinding, OurKeys } from './bucket-rules.ts'
 import {
   type Completed,
   complete,
@@ -28,9 +32,12 @@ import {
   removeBatch,
   type Target,
 } from './calls.ts'
-import { bucketUrl, CredentialSource, type S3Clients, s3Clients } from './client.ts'
-import { HotPath } from './hot-path.ts'
+import type { S3Clients } from './client.ts'
+import { S3Connections } from './connections.ts'
+import type { HotPath } from './hot-path.ts'
 import { listMultiparts, listObjects } from './inventory.ts'
+import type { Links } from './links.ts'
+import { type Marks, marksOf } from './marks.ts'
 import { type S3Options, type S3Settings, s3Settings } from './options.ts'
 import { storeRead } from './read.ts'
 import { withRetries } from './retry.ts'
@@ -46,20 +53,28 @@ export class S3ByteStore implements ByteStore, Inventory {
   readonly bucket: string
   readonly equalParts: boolean
   readonly #settings: S3Settings
+  readonly #connections: S3Connections
   readonly #clients: S3Clients
   readonly #target: Target
+  readonly #marks: Marks
   readonly #hot: HotPath
+  #links: Links | null = null
 
-  constructor(options: S3Options) {
+  /** `connections`: those of another store of the same options, where only bucket and tags differ. */
+  constructor(options: S3Options, connections?: S3Connections) {
     const settings = s3Settings(options)
     this.#settings = settings
     this.bucket = settings.bucket
     this.equalParts = settings.equalParts
-    this.#clients = s3Clients(settings)
-    const { control } = this.#clients
-    this.#target = { client: control, bucket: settings.bucket }
-    const credentials = new CredentialSource((options) => control.config.credentials(options))
-    this.#hot = new HotPath({ ...settings, url: bucketUrl(control, settings), credentials })
+    this.#connections = connections ?? new S3Connections(settings)
+    this.#clients = this.#connections.clients
+    this.#marks = marksOf(settings.marks)
+    this.#target = this.#targetOf(this.#clients.control)
+    this.#hot = this.#connections.hotPath(settings.bucket, this.#marks)
+  }
+
+  #targetOf(client: S3Client): Target {
+    return { client, bucket: this.bucket, marks: this.#marks }
   }
 
   /**
@@ -68,6 +83,11 @@ export class S3ByteStore implements ByteStore, Inventory {
    */
   ensureBucket(create: boolean): Promise<void> {
     return ensureBucket(this.#target, this.#settings.region, this.#settings.endpoint ?? 'AWS', create)
+  }
+
+  /** What the bucket's own configuration does to uploads. Throws `store_unavailable` while the store is away. */
+  check(keys: OurKeys): Promise<BucketFinding[]> {
+    return checkBucket(this.#target, keys)
   }
 
   async putObject(key: string, piece: Piece, options: ObjectOptions = {}): Promise<StoredObject> {
@@ -84,6 +104,7 @@ export class S3ByteStore implements ByteStore, Inventory {
       ChecksumAlgorithm: 'CRC32',
       ChecksumType: 'FULL_OBJECT',
       ...(contentType === undefined ? {} : { ContentType: contentType }),
+      ...this.#marks.create,
     })
     const attempt = async (): Promise<string> => {
       const { UploadId } = await this.#clients.control.send(command, signal ? { abortSignal: signal } : {})
@@ -113,7 +134,7 @@ export class S3ByteStore implements ByteStore, Inventory {
     source: { readonly key: string; readonly range: ByteRange },
     options: WriteOptions = {},
   ): Promise<Part | null> {
-    const target = { client: this.#clients.patient, bucket: this.bucket }
+    const target = this.#targetOf(this.#clients.patient)
     const attempt = (): Promise<Part | null> => copyPart(target, key, multipartId, number, source, options.signal)
     return withRetries(`UploadPartCopy ${number} of ${key}`, attempt, options)
   }
@@ -131,7 +152,7 @@ export class S3ByteStore implements ByteStore, Inventory {
   ): Promise<Completed> {
     const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
     if (parts.length === 0 || bytes !== whole.bytes) return 'invalid-part'
-    const target = { client: this.#clients.patient, bucket: this.bucket }
+    const target = this.#targetOf(this.#clients.patient)
     const attempt = (): Promise<Completed> => complete(target, key, multipartId, parts, whole, options.signal)
     return withRetries(`CompleteMultipartUpload ${key}`, attempt, options)
   }
@@ -143,7 +164,7 @@ export class S3ByteStore implements ByteStore, Inventory {
   }
 
   head(key: string): Promise<StoredObject | null> {
-    const command = new HeadObjectCommand({ Bucket: this.bucket, Key: key })
+    const command = new HeadObjectCommand({ Bucket: this.bucket, Key: key, ...this.#marks.customer })
     return withRetries(`HeadObject ${key}`, async () => {
       const missing = { NotFound: null, NoSuchKey: null } as const
       const answer = await expecting(this.#clients.control.send(command), missing)
@@ -159,6 +180,7 @@ export class S3ByteStore implements ByteStore, Inventory {
       Bucket: this.bucket,
       Key: key,
       ...(range ? { Range: `bytes=${range.first}-${range.last}` } : {}),
+      ...this.#marks.customer,
     })
     const attempt = () =>
       expecting(this.#clients.reads.send(command, signal ? { abortSignal: signal } : {}), { NoSuchKey: null })
@@ -166,6 +188,11 @@ export class S3ByteStore implements ByteStore, Inventory {
     if (answer === null) return null
     if (!(answer.Body instanceof Readable)) throw new UploadError('internal', `S3 GetObject ${key} answered no stream`)
     return storeRead(answer.Body, key, this.#settings.readHighWaterMark, this.#settings.requestTimeoutMs)
+  }
+
+  link(key: string, options: LinkOptions): Promise<string> {
+    this.#links ??= this.#connections.links(this.bucket)
+    return this.#links.to(key, options)
   }
 
   async *list(prefix: string): AsyncGenerator<StoredObject> {
@@ -196,10 +223,8 @@ export class S3ByteStore implements ByteStore, Inventory {
     return pingBucket(this.#target, signal)
   }
 
+  /** Closes the connections, which other stores may share. */
   async close(): Promise<void> {
-    this.#hot.close()
-    this.#clients.control.destroy()
-    this.#clients.patient.destroy()
-    this.#clients.reads.destroy()
+    this.#connections.close()
   }
 }

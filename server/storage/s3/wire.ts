@@ -35,8 +35,16 @@ export interface WireOptions {
   readonly maxSockets: number
   readonly requestTimeoutMs: number
   readonly connectTimeoutMs: number
+  /** Connections shared with other wires ({@link wireAgent}); absent: its own. */
+  readonly agent?: HttpAgent
   /** Bytes of a body that are handed to the socket at a time; absent: what suits the scheme. */
   readonly batchBytes?: number
+}
+
+/** Kept-alive connections for wires to this scheme. */
+export function wireAgent(url: URL, maxSockets: number): HttpAgent {
+  const options = { keepAlive: true, noDelay: true, maxSockets, timeout: IDLE_MS }
+  return url.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options)
 }
 
 /** The connections of the hot path. */
@@ -51,8 +59,7 @@ export class Wire {
     this.#options = options
     this.#tls = options.url.protocol === 'https:'
     this.#batchBytes = options.batchBytes ?? (this.#tls ? TLS_BATCH_BYTES : Number.POSITIVE_INFINITY)
-    const agent = { keepAlive: true, noDelay: true, maxSockets: options.maxSockets, timeout: IDLE_MS }
-    this.#agent = this.#tls ? new HttpsAgent(agent) : new HttpAgent(agent)
+    this.#agent = options.agent ?? wireAgent(options.url, options.maxSockets)
     this.#host = options.url.hostname.replace(/^\[(.*)\]$/, '$1')
   }
 

@@ -8,6 +8,9 @@ import { eventually, sampleBytes, Tus } from '../support/tus.ts'
 import { events, metric, type Stage, shows } from './stage.ts'
 
 const MIB = 1024 * 1024
+const SSE = 'x-amz-server-side-encryption'
+/** `filename a b.html`, `filetype text/html`. */
+const NAMED = 'filename YSBiLmh0bWw=,filetype dGV4dC9odG1s'
 
 export function s3Settings(): void {
   shows(
@@ -74,6 +77,100 @@ export function s3Settings(): void {
       const [, address = ''] = await stranger.says(/"address":"(http:[^"]+)"/)
       const health = await (await fetch(`${address}/health`)).json()
       assert.partialDeepStrictEqual(health, { status: 'starting', checks: { storage: { state: 'down' } } })
+    },
+  )
+
+  shows('S3_SSE S3_SSE_KMS_KEY_ID S3_SSE_CUSTOMER_KEY', 'how the store is asked to encrypt', async (stage) => {
+    const proxy = await recorder(stage)
+    const asked = async (env: Record<string, string>) => {
+      const service = await stage.start({ S3_ENDPOINT: proxy.url, ...env })
+      proxy.plan()
+      // The store of the tests may know no such key: what it is asked is what counts.
+      await new Tus(service.url).post({ length: 5, body: 'whole' })
+      await service.kill()
+      const headers = proxy.seen.find(({ method }) => method === 'PUT')?.headers ?? {}
+      return Object.fromEntries(
+        Object.entries(headers)
+          .filter(([name]) => name.startsWith(SSE))
+          .map(([name, value]) => [name.slice(SSE.length), value]),
+      )
+    }
+    const kms = { '': 'aws:kms', '-aws-kms-key-id': 'alias/uploads' }
+    assert.deepEqual(await asked({ S3_SSE: 'kms', S3_SSE_KMS_KEY_ID: 'alias/uploads' }), kms)
+    const key = Buffer.alloc(32, 7)
+    const customer = await asked({ S3_SSE: 'customer', S3_SSE_CUSTOMER_KEY: key.toString('base64') })
+    assert.equal(customer['-customer-key'], key.toString('base64'))
+  })
+
+  shows('S3_STORAGE_CLASS S3_TAGS', 'what objects are marked with, and tails are not', async (stage) => {
+    const proxy = await recorder(stage)
+    const env = { S3_STORAGE_CLASS: 'STANDARD', S3_TAGS: 'service=upload,tenant={tenant}' }
+    const { url } = await stage.start({ S3_ENDPOINT: proxy.url, ...env })
+    const marks = async (request: () => Promise<unknown>) => {
+      proxy.plan()
+      await request()
+      const headers = proxy.seen.find(({ method }) => method === 'PUT')?.headers
+      assert.ok(headers)
+      return [headers['x-amz-storage-class'], headers['x-amz-tagging']]
+    }
+    const tus = new Tus(url)
+    assert.deepEqual(await marks(() => tus.create({ length: 5, body: 'whole' })), [
+      'STANDARD',
+      'service=upload&tenant=default',
+    ])
+    assert.deepEqual(await marks(() => tus.createWith(10, 'begun')), [undefined, undefined])
+  })
+
+  shows('S3_BUCKET_CHECKS', 'what the start says of a bucket that would lose uploads', async (stage) => {
+    const proxy = await recorder(stage)
+    const body =
+      '<LifecycleConfiguration><Rule><ID>tidy</ID><Status>Enabled</Status><Filter><Prefix></Prefix></Filter>' +
+      '<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload>' +
+      '</Rule></LifecycleConfiguration>'
+    proxy.decide(({ url }) => (url.includes('?lifecycle') ? { kind: 'answer', status: 200, body } : null))
+    const env = { S3_ENDPOINT: proxy.url, PORT: '0' }
+    const refused = launchServer({ ...stage.world.env, ...env })
+    assert.equal(await refused.ends(), 1)
+    assert.match(
+      refused.output(),
+      /^The bucket "\S+" would lose uploads:\n- .*"tidy" aborts multipart uploads after 1 day/m,
+    )
+
+    const warned = await stage.start({ S3_ENDPOINT: proxy.url, S3_BUCKET_CHECKS: 'warn' })
+    const said = () => events(warned, 'storage.bucket').filter(({ kind }) => kind === 'danger')
+    await eventually(async () => said().length === 1, 'it is logged')
+    assert.equal(said()[0]?.level, 'error')
+    const unchecked = await stage.start({ S3_ENDPOINT: proxy.url, S3_BUCKET_CHECKS: 'off' })
+    assert.deepEqual(events(unchecked, 'storage.bucket'), [])
+  })
+
+  shows(
+    'DOWNLOADS DOWNLOAD_LINK_EXPIRES S3_PUBLIC_ENDPOINT',
+    'whether a download comes from here or from the store',
+    async (stage) => {
+      const proxy = await recorder(stage)
+      const env = { DOWNLOADS: 'redirect', DOWNLOAD_LINK_EXPIRES: '2m', S3_PUBLIC_ENDPOINT: proxy.url }
+      const [streaming, linking] = [await stage.start({}), await stage.start(env)]
+      const tus = new Tus(streaming.url)
+      const path = await tus.create({ length: 9, body: 'plain <b>', headers: { 'Upload-Metadata': NAMED } })
+      assert.equal(await (await fetch(`${streaming.url}${path}`, { redirect: 'error' })).text(), 'plain <b>')
+
+      const sent = await fetch(`${linking.url}${path}`, { redirect: 'manual' })
+      assert.deepEqual([sent.status, sent.headers.get('cache-control')], [307, 'no-store'])
+      const link = new URL(sent.headers.get('location') ?? '')
+      assert.deepEqual([link.origin, link.searchParams.get('X-Amz-Expires')], [proxy.url, '120'])
+      const file = await fetch(`${linking.url}${path}`)
+      assert.equal(new URL(file.url).origin, proxy.url)
+      assert.deepEqual(
+        [await file.text(), file.headers.get('content-type'), file.headers.get('content-disposition')],
+        ['plain <b>', 'text/html', 'attachment; filename="a b.html"'],
+      )
+      const part = await fetch(`${linking.url}${path}`, { headers: { Range: 'bytes=0-4' } })
+      assert.deepEqual([part.status, await part.text()], [206, 'plain'])
+      link.searchParams.set('response-content-type', 'text/xml')
+      assert.equal((await fetch(link)).status, 403, 'what the store is to say is signed')
+      const head = await fetch(`${linking.url}${path}`, { method: 'HEAD', redirect: 'error' })
+      assert.equal(head.headers.get('content-length'), '9')
     },
   )
 

@@ -23,6 +23,8 @@ export interface FakeEngine extends Engine {
   put(bytes: Buffer, values?: Partial<Upload>): Upload
   /** Replaces the stream of the next download. */
   nextStream: Readable | null
+  /** Where the store has files, for links; null: it gives none. */
+  store: string | null
 }
 
 export function createFakeEngine(maxBytes = 1_000_000): FakeEngine {
@@ -60,6 +62,7 @@ export function createFakeEngine(maxBytes = 1_000_000): FakeEngine {
     maxBytes,
     calls,
     nextStream: null,
+    store: null,
     failNext: (call, error) => failures.set(call, error),
     bytesOf: (id) => kept.get(id)?.bytes,
     count: () => kept.size,
@@ -135,6 +138,11 @@ export function createFakeEngine(maxBytes = 1_000_000): FakeEngine {
           const stream = engine.nextStream
           engine.nextStream = null
           return stream ?? Readable.from([range ? bytes.subarray(range.first, range.last + 1) : bytes])
+        },
+        link: async ({ expiresMs, contentType, contentDisposition }) => {
+          enter('link')
+          const query = new URLSearchParams({ ms: String(expiresMs), contentType, contentDisposition })
+          return engine.store === null ? null : `${engine.store}/${id}?${query}`
         },
       }
     },

@@ -28,6 +28,8 @@ export interface EdgeOptions {
   readonly server?: Partial<HttpServerOptions>
   readonly expires?: boolean
   readonly idleTimeoutMs?: number
+  /** Downloads by link, good for so long. */
+  readonly linkMs?: number
 }
 
 export interface Answer {
@@ -84,6 +86,7 @@ export async function startEdge(options: EdgeOptions = {}): Promise<Edge> {
       cors: options.cors ?? { origins: '*', credentials: false },
       trustedProxies,
       idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
+      linkMs: options.linkMs ?? null,
     },
     pages: Router(),
   }
