@@ -8,7 +8,6 @@ import type { Queue } from '../hooks/queue/port.ts'
 import type { Config, RedisConfig } from './config/config.ts'
 import { createMemoryCoordination } from './coordination/memory/index.ts'
 import { createRedisClient, createRedisCoordination, type RedisCoordination } from './coordination/redis/index.ts'
-import { openEmbedded } from './embedded-database.ts'
 import type { Log as ServiceLog } from './observability/log.ts'
 import { openS3 } from './s3-driver.ts'
 import { StartFault } from './start-fault.ts'
@@ -46,12 +45,6 @@ export async function openStore(config: Config, log: Pick<ServiceLog, 'bucket'>)
   }
   return openS3(storage.s3, config, log)
 }
-
-function fixed({ accessKeyId, secretAccessKey, sessionToken }: NonNullable<S3Credentials>) {
-  return { accessKeyId, secretAccessKey, ...(sessionToken === null ? {} : { sessionToken }) }
-}
-
-type S3Credentials = Extract<Config['storage'], { driver: 's3' }>['s3']['credentials']
 
 /** Holds and sessions, and what has to be true of Redis before anything is served. */
 export interface OpenCoordination {
