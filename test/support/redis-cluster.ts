@@ -50,6 +50,7 @@ async function clusterIn(place: Home, { settings = [], tls }: TopologyOptions): 
   return {
     kind: 'cluster',
     url: `${tls ? 'rediss' : 'redis'}+cluster://${served.map((port) => `127.0.0.1:${port}`).join(',')}`,
+    nodes,
     masterOf,
     async masters() {
       const living = nodes.filter(({ running }) => running)

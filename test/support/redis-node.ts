@@ -13,6 +13,8 @@ export interface RedisNode {
   readonly running: boolean
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>
+  /** Starts it again after a kill, with the arguments that it had: empty, and at first what it was in the beginning. */
+  revive(): Promise<void>
   /** SIGSTOP and SIGCONT: the connections stay, no answer comes. */
   pause(): void
   resume(): void
@@ -39,8 +41,12 @@ export async function startNode(port: number, args: readonly string[]): Promise<
     commandTimeout: 3000,
   })
   admin.on('error', () => {}) // it is away when a test says so
-  let server: ChildProcess | undefined = spawn(program, [...args], { stdio: 'ignore' })
-  running.add(server)
+  let server: ChildProcess | undefined
+  const begin = async (): Promise<void> => {
+    server = spawn(program, [...args], { stdio: 'ignore' })
+    running.add(server)
+    await admin.ping()
+  }
   const kill = async (): Promise<void> => {
     const child = server
     server = undefined
@@ -51,7 +57,7 @@ export async function startNode(port: number, args: readonly string[]): Promise<
     child.kill('SIGKILL')
     await gone
   }
-  await admin.ping()
+  await begin()
   return {
     port,
     admin,
@@ -59,6 +65,7 @@ export async function startNode(port: number, args: readonly string[]): Promise<
       return server !== undefined
     },
     kill,
+    revive: begin,
     pause: () => void server?.kill('SIGSTOP'),
     resume: () => void server?.kill('SIGCONT'),
     stop: async () => {

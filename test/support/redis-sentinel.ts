@@ -52,6 +52,7 @@ async function sentinelIn(place: Home, settings: readonly string[]): Promise<Red
   return {
     kind: 'sentinel',
     url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${MASTER}`,
+    nodes: data,
     masterOf: master,
     masters: async () => [await master()],
     async failedOver(_key, dead) {

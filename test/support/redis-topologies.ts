@@ -12,6 +12,8 @@ export interface RedisTopology {
   readonly kind: 'sentinel' | 'cluster'
   /** For REDIS_URL. */
   readonly url: string
+  /** All that keep data, whatever they are just now. */
+  readonly nodes: readonly RedisNode[]
   /** The master that keeps `key` (of a cluster), or the one there is. */
   masterOf(key: string): Promise<RedisNode>
   masters(): Promise<RedisNode[]>

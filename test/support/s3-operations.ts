@@ -26,6 +26,8 @@ export interface Classified {
   readonly key: string
   readonly partNumber: number | undefined
   readonly multipartId: string | undefined
+  /** What a listing is limited to. */
+  readonly prefix: string
 }
 
 function onObject(method: string, query: URLSearchParams, copies: boolean): S3Operation {
@@ -76,5 +78,6 @@ export function classify(method: string, url: string, copies = false): Classifie
     key,
     partNumber: part === null ? undefined : Number(part),
     multipartId: searchParams.get('uploadId') ?? undefined,
+    prefix: searchParams.get('prefix') ?? '',
   }
 }

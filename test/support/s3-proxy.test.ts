@@ -3,6 +3,7 @@ import { afterEach, test } from 'node:test'
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  DeleteObjectsCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
@@ -43,7 +44,8 @@ for (const s3 of testServices().s3) {
     await client.send(new UploadPartCommand({ Bucket, Key: 'm', UploadId, PartNumber: 3, Body: Buffer.alloc(10) }))
     await client.send(new ListPartsCommand({ Bucket, Key: 'm', UploadId }))
     await client.send(new AbortMultipartUploadCommand({ Bucket, Key: 'm', UploadId }))
-    await client.send(new ListObjectsV2Command({ Bucket }))
+    await client.send(new ListObjectsV2Command({ Bucket, Prefix: 'some/' }))
+    await client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects: [{ Key: 'x' }, { Key: 'y/z' }] } }))
     assert.deepEqual(
       proxy.calls.map(({ operation, bucket, key, partNumber }) => [operation, bucket, key, partNumber]),
       [
@@ -55,8 +57,11 @@ for (const s3 of testServices().s3) {
         ['ListParts', Bucket, 'm', undefined],
         ['AbortMultipartUpload', Bucket, 'm', undefined],
         ['ListObjectsV2', Bucket, '', undefined],
+        ['DeleteObjects', Bucket, '', undefined],
       ],
     )
+    assert.deepEqual(proxy.of('ListObjectsV2')[0]?.prefix, 'some/')
+    assert.deepEqual(proxy.of('DeleteObjects')[0]?.keys, ['x', 'y/z'])
     for (const call of proxy.calls) assert.ok(call.status === 200 || call.status === 204, call.operation)
     assert.ok((proxy.calls[0]?.bytes ?? 0) >= 100_000)
     assert.equal(proxy.peakBodies, 1)

@@ -10,6 +10,10 @@ export interface S3Call {
   readonly key: string
   readonly partNumber: number | undefined
   readonly multipartId: string | undefined
+  /** The prefix of a listing. */
+  readonly prefix: string
+  /** The keys of a DeleteObjects, known before `before` runs. */
+  keys: readonly string[]
   /** Milliseconds of `performance.now()`. */
   readonly startedAt: number
   endedAt: number | undefined
@@ -40,6 +44,8 @@ export interface S3Proxy {
   before: Hook | undefined
   /** Runs when the store has answered and before the client hears of it. */
   after: Hook | undefined
+  /** Runs when the store's answer went back to the client, whole. */
+  answered: ((call: S3Call) => void) | undefined
   /** The most PutObject and UploadPart calls that were in flight at once. */
   readonly peakBodies: number
   /** Calls of one kind, in the order of their start. */
@@ -47,6 +53,11 @@ export interface S3Proxy {
   /** Forgets the calls and the peak, not what is in flight. */
   reset(): void
   close(): Promise<void>
+}
+
+/** The keys in the body of a DeleteObjects. */
+function keysIn(body: string): string[] {
+  return [...body.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, key = '']) => key)
 }
 
 const WITH_BODY: ReadonlySet<S3Operation> = new Set(['PutObject', 'UploadPart'])
@@ -76,7 +87,10 @@ export async function startS3Proxy(endpoint: string): Promise<S3Proxy> {
     req.on('data', (chunk: Buffer) => {
       call.bytes += chunk.length
     })
-    req.pause()
+    // Only the body says which keys go; it is short, so it is read before anybody is asked.
+    const body = call.operation === 'DeleteObjects' ? Buffer.concat(await Array.fromAsync(req)) : null
+    if (body) call.keys = keysIn(body.toString())
+    else req.pause()
     const early = await proxy.before?.(call)
     if (early) {
       // a client that still writes its body would otherwise see the close before the answer
@@ -89,7 +103,8 @@ export async function startS3Proxy(endpoint: string): Promise<S3Proxy> {
     // A kept-alive connection outlives its calls.
     res.once('finish', () => req.socket.off('close', gone))
     const answered = answerOf(upstream, res)
-    req.pipe(upstream)
+    if (body) upstream.end(body)
+    else req.pipe(upstream)
     const answer = await answered
     call.storeStatus = answer.statusCode
     const late = await proxy.after?.(call)
@@ -99,6 +114,7 @@ export async function startS3Proxy(endpoint: string): Promise<S3Proxy> {
     }
     call.status = answer.statusCode
     await passAnswer(answer, req, res)
+    if (res.writableFinished) proxy.answered?.(call)
   }
 
   const relay = await listenRelay((req, res) => {
@@ -120,6 +136,7 @@ export async function startS3Proxy(endpoint: string): Promise<S3Proxy> {
   function begin(req: IncomingMessage): S3Call {
     const call: S3Call = {
       ...classify(req.method ?? '', req.url ?? '/', req.headers['x-amz-copy-source'] !== undefined),
+      keys: [],
       startedAt: performance.now(),
       endedAt: undefined,
       bytes: 0,
@@ -140,6 +157,7 @@ export async function startS3Proxy(endpoint: string): Promise<S3Proxy> {
     },
     before: undefined,
     after: undefined,
+    answered: undefined,
     of: (...operations) => calls.filter((call) => operations.includes(call.operation)),
     reset: () => {
       calls = []
