@@ -13,11 +13,16 @@ import { createOutbox, type Outbox } from './outbox.ts'
 import { openPglite, type PgliteOptions } from './pglite.ts'
 import { openPostgres, type PostgresOptions } from './postgres.ts'
 import { createProcessing, type Processing } from './processing.ts'
+import { type RecordedOptions, withRecordFiles } from './record-files/recorded.ts'
 import { createRecords } from './uploads.ts'
 
 export type DatabaseOptions =
   | ({ readonly driver: 'postgres' } & PostgresOptions)
-  | ({ readonly driver: 'pglite' } & PgliteOptions)
+  | ({
+      readonly driver: 'pglite'
+      /** A file for each row, from which lost rows are rebuilt; absent: none. */
+      readonly recordFiles?: RecordedOptions
+    } & PgliteOptions)
 
 /** `auto`: bring the schema up to date. `check`: refuse when it is behind. `off`: believe it. */
 export type MigrateMode = 'auto' | 'check' | 'off'
@@ -68,8 +73,16 @@ export interface Database {
 
 /** Opens without waiting for Postgres (PGlite is open when this resolves). */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const driver = options.driver === 'postgres' ? openPostgres(options) : await openPglite(options)
-  return createDatabase(options.driver, driver)
+  if (options.driver === 'postgres') return createDatabase('postgres', openPostgres(options))
+  const driver = await openPglite(options)
+  const database = createDatabase('pglite', driver)
+  if (options.recordFiles === undefined) return database
+  try {
+    return await withRecordFiles(database, driver, options.recordFiles)
+  } catch (error) {
+    await database.close()
+    throw error
+  }
 }
 
 /** The same on a driver that is open already. */
@@ -78,7 +91,7 @@ export function createDatabase(name: DatabaseOptions['driver'], driver: Driver):
   const closing = new AbortController()
   let closed: Promise<void> | null = null
   return {
-    records: createRecords(db),
+    records: createRecords(db, driver.rows),
     outbox: createOutbox(db),
     processing: createProcessing(db),
     housekeeping: createHousekeeping(db),

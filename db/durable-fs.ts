@@ -52,7 +52,8 @@ function isNodeFs(value: unknown): value is EmscriptenNodeFs {
   return typeof value === 'object' && value !== null && 'stream_ops' in value && 'realPath' in value
 }
 
-function syncPath(path: string): void {
+/** Makes a file's bytes, or the names in a directory, durable. */
+export function syncPath(path: string): void {
   const descriptor = openSync(path, 'r')
   try {
     fsyncSync(descriptor)

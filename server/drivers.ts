@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Database, openDatabase } from '../db/database.ts'
+import type { RebuildReport } from '../db/record-files/rebuild.ts'
 import type { Log } from '../hooks/ports.ts'
 import { createBullQueue } from '../hooks/queue/bullmq.ts'
 import { createMemoryQueue } from '../hooks/queue/memory.ts'
@@ -8,6 +9,7 @@ import type { Queue } from '../hooks/queue/port.ts'
 import type { Config, RedisConfig } from './config/config.ts'
 import { createMemoryCoordination } from './coordination/memory/index.ts'
 import { createRedisClient, createRedisCoordination, type RedisCoordination } from './coordination/redis/index.ts'
+import { openEmbedded } from './embedded-database.ts'
 import type { Log as ServiceLog } from './observability/log.ts'
 import { openS3 } from './s3-driver.ts'
 import { StartFault } from './start-fault.ts'
@@ -17,9 +19,12 @@ import type { ByteStore, Stores } from './uploads/ports/byte-store.ts'
 import type { Coordination } from './uploads/ports/coordination.ts'
 import type { Inventory } from './uploads/ports/housekeeping.ts'
 
-/** Opens the database that the configuration chose; Postgres may be away. */
-export function openRecords({ database }: Config): Promise<Database> {
-  if (database.driver === 'pglite') return openDatabase({ driver: 'pglite', dir: database.directory })
+/**
+ * Opens the database that the configuration chose; Postgres may be away. `onRebuilt`: what an embedded one had lost, once
+ * it is migrated.
+ */
+export async function openRecords({ database }: Config, onRebuilt: (report: RebuildReport) => void): Promise<Database> {
+  if (database.driver === 'pglite') return openEmbedded(database.directory, onRebuilt)
   const { url, pool, ssl } = database.postgres
   if (ssl.caFile !== null) readable('DB_SSL_CA', ssl.caFile)
   return openDatabase({ driver: 'postgres', url, ssl, poolMin: pool.min, poolMax: pool.max })

@@ -43,7 +43,7 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
     ...(link ? { onCount: link.counted } : {}),
   })
   link?.measureWith(metrics.snapshot)
-  const database = await openRecords(config)
+  const database = await openRecords(config, log.rebuilt)
   before('database', () => database.close())
   const hooks = await hooksOf(config, log, database)
   const { store: bareStore, stores: bareStores, inventory, ready: storeReady } = await openStore(config, log)

@@ -15,7 +15,7 @@ import { driversOf, hooksOf, whenThere } from './start-up.ts'
 
 async function startWorker(config: Config, log: Log, phases: Phase[]): Promise<void> {
   const before = (name: string, run: () => Promise<unknown>) => phases.unshift({ name, run })
-  const database = await openRecords(config)
+  const database = await openRecords(config, log.rebuilt)
   before('database', () => database.close())
   const { store, stores, ready } = await openStore(config, log)
   before('storage', () => store.close())

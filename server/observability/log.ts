@@ -31,6 +31,15 @@ export interface Drivers {
 
 const BUCKET_LEVELS = { danger: 'error', warning: 'warn', unknown: 'info' } as const
 
+/** Rows put back, rows brought forward, records written; and the files that are no records, a line each. */
+export interface Rebuilt {
+  readonly rebuilt: number
+  readonly broughtForward: number
+  readonly recorded: number
+  readonly unknown: number
+  readonly unreadable: readonly { readonly path: string; readonly reason: string }[]
+}
+
 export interface Log {
   /** For rooms that log by themselves; lines get `room`. */
   child(room: string): Logger
@@ -43,6 +52,8 @@ export interface Log {
   configWarning(warning: string): void
   starting(fields: { readonly environment: string; readonly embedded: boolean; readonly drivers: Drivers }): void
   migrated(migrations: readonly string[]): void
+  /** What an embedded database had lost and its record files gave back. */
+  rebuilt(found: Rebuilt): void
   listening(fields: { readonly address: string; readonly drivers: Drivers }): void
   /** A dependency went away or came back. */
   dependency(name: Dependency, state: 'up' | 'down', cause?: unknown): void
@@ -86,6 +97,13 @@ export function createLog(options: LoggerOptions): Log {
     configWarning: (warning) => logger.warn({ event: 'config.warning' }, warning),
     starting: (fields) => logger.info({ event: 'process.starting', ...fields, node: process.version }, 'starting'),
     migrated: (migrations) => logger.info({ event: 'database.migrated', migrations }, 'the schema is up to date'),
+    rebuilt({ unreadable, ...counts }) {
+      for (const { path, reason } of unreadable) {
+        logger.warn({ event: 'records.unreadable', path, reason }, `${path} is no record of an upload: ${reason}`)
+      }
+      const idle = counts.rebuilt + counts.broughtForward + counts.recorded + counts.unknown === 0
+      logger[idle ? 'debug' : 'warn']({ event: 'records.rebuilt', ...counts }, 'rows and their records were compared')
+    },
     bucket: (fields, message) => logger[BUCKET_LEVELS[fields.kind]]({ event: 'storage.bucket', ...fields }, message),
     listening: (fields) => logger.info({ event: 'process.listening', ...fields }, `listening on ${fields.address}`),
     dependency(name, state, cause) {
