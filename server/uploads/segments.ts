@@ -9,6 +9,8 @@ import type { Part, Segment, Upload } from './words.ts'
  * Ends the row's open multipart upload for everybody: Complete of `parts` into a segment, or Abort when there are
  * none. From then on the store itself refuses whoever still writes to it. null: there was nothing to keep.
  * Somebody may have done it before: then the object says how much it holds, not the list (data-path.md, "Freeze").
+ * A store may answer a second Complete with success whatever its list says; two lists of an upload differ only when
+ * they were not recorded but listed, at different moments: so the object is looked at then, too.
  * Throws upload_gone with facts.lost when recorded parts are nowhere, internal when a part is not the recorded one.
  */
 export async function endMultipart(
@@ -30,13 +32,13 @@ export async function endMultipart(
     const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
     const crc32 = combineCrc32s(parts)
     const answer = await completed(store, hold, multipartKey, multipartId, parts, { bytes, crc32 })
-    if (answer === 'done') return segment(bytes, crc32)
+    if (answer === 'done' && recorded) return segment(bytes, crc32)
     if (answer === 'invalid-part') {
       throw new UploadError('internal', `Upload ${row.id}: the store has another part than the one it acknowledged.`)
     }
     const object = await store.head(multipartKey)
     if (object) return segment(object.bytes, object.bytes === bytes ? crc32 : null)
-    if (!recorded) return null
+    if (!recorded && answer !== 'done') return null
     throw new UploadError('upload_gone', `The stored bytes of upload ${row.id} are no longer there.`, {
       facts: { lost: 1 },
     })

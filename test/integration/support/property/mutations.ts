@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+
 /** A bug that somebody might write into the engine. */
 export interface Mutation {
   readonly name: string
@@ -8,11 +10,17 @@ export interface Mutation {
 
 /** One place of one file, changed. */
 export interface Edit {
-  /** Under server/uploads. */
+  /** Under server/uploads here; the traces of the hold count from the project's root (test/integration/holds). */
   readonly file: string
   /** Must be there exactly once. */
   readonly find: string
   readonly replace: string
+}
+
+/** The source with one place changed; fails when that place is no longer there, or there twice. */
+export function edited(source: string, { file, find, replace }: Edit): string {
+  assert.equal(source.split(find).length, 2, `${file} has no longer exactly one: ${find}`)
+  return source.replace(find, () => replace)
 }
 
 /** The property test has to find each of them, or it is worth nothing (test/integration/engine-mutations.test.ts). */
@@ -22,8 +30,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'appender.ts',
-        find: 'await this.#open.save({ offset: end, tails: [...kept, tail], tailed: true })',
-        replace: 'void this.#open.save({ offset: end, tails: [...kept, tail], tailed: true }).catch(() => {})',
+        find: 'if (last && this.#nobodyWaits(end)) await this.#open.saveLast(moved)\n    else await this.#open.save(moved)',
+        replace: 'void this.#open.save(moved).catch(() => {})',
       },
     ],
     broken: true,
@@ -33,7 +41,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'open-upload.ts',
-        find: "if (kept !== 'kept') {",
+        find: "if (kept !== 'kept' && kept !== 'released') {",
         replace: "if (kept !== 'kept' && this.#row.id === '') {",
       },
     ],
@@ -111,8 +119,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'inspecting.ts',
-        find: 'if (offset !== null && offset !== row.length) return',
-        replace: 'if (offset !== null) return',
+        find: 'if (offset !== null && offset !== row.length) {',
+        replace: 'if (offset !== null) {',
       },
     ],
     broken: false,
