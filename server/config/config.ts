@@ -107,6 +107,16 @@ export type StorageConfig =
 export interface KeysConfig {
   readonly prefix: string
   readonly tailPrefix: string
+  /** Templates of object keys: the one in use, then earlier ones. */
+  readonly objects: readonly string[]
+}
+
+/** Encryption by the service. */
+export interface EncryptionConfig {
+  /** The current one first; none: nothing is encrypted. `secret`: 32 bytes in base64. */
+  readonly keys: readonly { readonly id: string; readonly secret: string }[]
+  /** Is what comes from now on encrypted? */
+  readonly encryptNew: boolean
 }
 
 export interface PoolConfig {

@@ -54,7 +54,11 @@ function build(values: Values, embedded: boolean, warnings: readonly string[]): 
     server: serverOf(values),
     uploads: uploadsOf(values),
     memory: memoryOf(values),
-    keys: { prefix: values.get('S3_KEY_PREFIX'), tailPrefix: values.get('S3_TAIL_PREFIX') },
+    keys: {
+      prefix: values.get('S3_KEY_PREFIX'),
+      tailPrefix: values.get('S3_TAIL_PREFIX'),
+      objects: values.get('S3_KEY_TEMPLATE'),
+    },
     storage: storageOf(values, dataDir),
     database: databaseOf(values, dataDir),
     coordination: coordinationOf(values, redis),

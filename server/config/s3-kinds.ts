@@ -83,3 +83,53 @@ export function key256(): Kind<string> {
     write: (value) => value,
   }
 }
+
+const PLACEHOLDERS = ['prefix', 'shard', 'id', 'generation', 'token', 'tenant']
+/** What the store in files can name too: no segment begins with a dot, none is longer than 200 signs. */
+const SEGMENT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/
+const LONGEST: Readonly<Record<string, string>> = {
+  prefix: 'p',
+  shard: '00',
+  id: '0'.repeat(36),
+  generation: '1'.repeat(10),
+  token: '0'.repeat(32),
+  tenant: 't'.repeat(MAX_TENANT),
+}
+
+/** Why keys of this template could not be told from each other, or not from foreign ones; or null. */
+function faultOfTemplate(template: string): string | null {
+  const quoted = `"${template}"`
+  const names = [...template.matchAll(/\{([^{}]*)\}/g)].map(([, name = '']) => name)
+  const unknown = names.find((name) => !PLACEHOLDERS.includes(name))
+  if (unknown !== undefined) return `${quoted} has {${unknown}}; known are {${PLACEHOLDERS.join('}, {')}}`
+  if (!template.startsWith('{prefix}/')) return `${quoted} does not begin with {prefix}/, by which the sweeper lists`
+  for (const name of ['id', 'token']) {
+    if (!names.includes(name)) return `${quoted} lacks {${name}}, without which keys of two objects could be the same`
+  }
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) return `${quoted} has {${twice}} twice`
+  const close = /\}\{/.test(template) || /[a-z0-9-]\{tenant\}|\{tenant\}[a-z0-9-]/i.test(template)
+  if (close)
+    return `${quoted} has placeholders that run into each other: put one of / . _ between them (or -, but for {tenant})`
+  if (/[A-Za-z0-9]\{|\}[A-Za-z0-9]/.test(template))
+    return `${quoted} has text that runs into a placeholder: put one of / . _ - between`
+  const filled = template.replaceAll(/\{(\w+)\}/g, (_, name: string) => LONGEST[name] ?? '')
+  const wrong = filled.split('/').some((segment) => !SEGMENT.test(segment))
+  return wrong
+    ? `${quoted} has signs or lengths that a key cannot have (letters, digits, "." "_" "-", and "/" between)`
+    : null
+}
+
+/** Templates of object keys, separated by commas: what keys are made by, then what earlier ones were made by. */
+export function keyTemplates(): Kind<readonly string[]> {
+  return {
+    name: 'list of templates',
+    read(text) {
+      const items = text.split(',').map((item) => item.trim())
+      const fault = items.map(faultOfTemplate).find((each) => each !== null)
+      if (fault !== undefined) return new Refusal(`${fault}; the default is {prefix}/{shard}/{id}/{generation}-{token}`)
+      return items
+    },
+    write: (value) => value.join(','),
+  }
+}

@@ -102,3 +102,36 @@ test('links need a store that gives any, and objects that can be read by one', (
   assertFault({ DOWNLOADS: 'redirect', DOWNLOAD_LINK_EXPIRES: '8d' }, /^DOWNLOAD_LINK_EXPIRES/)
   assert.match(load({ S3_PUBLIC_ENDPOINT: 'https://files.example' }).warnings.join(), /S3_PUBLIC_ENDPOINT is not used/)
 })
+
+describe('key templates', () => {
+  test('the default, another one, and earlier ones behind it', () => {
+    const mine = '{prefix}/{tenant}/{shard}/{id}/{generation}-{token}'
+    const before = '{prefix}/{shard}/{id}/{generation}-{token}'
+    assert.deepEqual(load({}).keys.objects, [before])
+    assert.deepEqual(load({ S3_KEY_TEMPLATE: ` ${mine} , ${before}` }).keys.objects, [mine, before])
+    for (const right of ['{prefix}/{id}/{token}', '{prefix}/v2/{tenant}_{id}.{token}', '{prefix}/{token}-{id}']) {
+      assert.deepEqual(load({ S3_KEY_TEMPLATE: right }).keys.objects, [right])
+    }
+  })
+
+  test('one by which the sweeper could not know or list our keys is refused', () => {
+    for (const [wrong, why] of [
+      ['{prefix}/{id}', /lacks {token}/],
+      ['{prefix}/{token}', /lacks {id}/],
+      ['{tenant}/{id}/{token}', /does not begin with {prefix}\//],
+      ['{prefix}{id}/{token}', /does not begin with {prefix}\//],
+      ['{prefix}/{id}/{id}/{token}', /has {id} twice/],
+      ['{prefix}/{owner}/{id}/{token}', /has {owner}; known are {prefix}, {shard}/],
+      ['{prefix}/{id}{token}', /run into each other/],
+      ['{prefix}/{tenant}-{id}/{token}', /run into each other/],
+      ['{prefix}/a{id}/{token}', /runs into a placeholder/],
+      ['{prefix}/{id}/{token}/', /signs or lengths/],
+      ['{prefix}/../{id}/{token}', /signs or lengths/],
+      ['{prefix}/{id}/{token} x', /signs or lengths/],
+      ['{prefix}/{id/{token}', /lacks {id}|signs or lengths/],
+      [`{prefix}/{id}-${'x'.repeat(165)}-{token}`, /signs or lengths/],
+    ] as const) {
+      assertFault({ S3_KEY_TEMPLATE: wrong }, why)
+    }
+  })
+})

@@ -16,7 +16,7 @@ import {
   text,
   workers,
 } from './kinds.ts'
-import { key256, storageClass, tags } from './s3-kinds.ts'
+import { key256, keyTemplates, storageClass, tags } from './s3-kinds.ts'
 import { postgresUrl, redisUrl } from './urls.ts'
 
 export const SECTIONS = {
@@ -334,6 +334,12 @@ export const SETTINGS = {
   }),
   S3_KEY_PREFIX: setting('s3', prefix, 'uploads', 'Keys of objects begin with it (with STORAGE=file too).'),
   S3_TAIL_PREFIX: setting('s3', prefix, 'uploads-tails', 'Keys of tails begin with it (with STORAGE=file too).'),
+  S3_KEY_TEMPLATE: setting(
+    's3',
+    keyTemplates(),
+    ['{prefix}/{shard}/{id}/{generation}-{token}'],
+    'How keys of objects are made (with STORAGE=file too): `{prefix}`, `{shard}` (256 of them, by the id), `{tenant}`, `{id}`, `{generation}`, `{token}`. Separated by commas: the one in use, then earlier ones, by whose keys the sweeper still finds orphans; what a row names is found in any case.',
+  ),
   S3_CREATE_BUCKET: setting('s3', boolean(), false, 'Create the bucket at the start when it is not there.'),
   S3_BUCKET_CHECKS: setting(
     's3',

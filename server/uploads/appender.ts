@@ -308,7 +308,7 @@ export class Appender {
     }
     const { store } = this.#open
     const { settings } = this.#deps
-    const multipartKey = newObjectKey(settings.keys, row.id, hold.epoch)
+    const multipartKey = newObjectKey(settings.keys, row, hold.epoch)
     const multipartId = await store.createMultipart(multipartKey, row.partBytes, {
       signal: hold.signal,
       ...(row.contentType === null ? {} : { contentType: row.contentType }),

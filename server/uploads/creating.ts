@@ -57,7 +57,7 @@ async function createEmpty(context: Context, draft: NewUpload): Promise<Standing
 async function createWhole(context: Context, draft: NewUpload, bytes: Bytes): Promise<Standing> {
   const { stores, settings, records, gate, events, gatekeeper } = context
   const store = stores.of(draft)
-  const key = newObjectKey(settings.keys, draft.id, 1)
+  const key = newObjectKey(settings.keys, draft, 1)
   const crc32 = crc32Of(bytes)
   const type = draft.contentType ? { contentType: draft.contentType } : {}
   const put = () => store.putObject(key, { body: bytes, crc32 }, type)

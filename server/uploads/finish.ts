@@ -97,7 +97,7 @@ async function permit(deps: Deps, open: OpenUpload, ask: () => Promise<void>): P
 }
 
 async function putWhole(deps: Deps, open: OpenUpload, bytes: Bytes): Promise<Made> {
-  const key = newObjectKey(deps.settings.keys, open.row.id, open.hold.epoch)
+  const key = newObjectKey(deps.settings.keys, open.row, open.hold.epoch)
   const type = open.row.contentType === null ? {} : { contentType: open.row.contentType }
   await open.write(bytes, true, (piece, options) => open.store.putObject(key, piece, { ...options, ...type }))
   return { key, crc32: crc32Of(bytes), layout: null }
@@ -122,7 +122,7 @@ async function makeObject(deps: Deps, open: OpenUpload): Promise<Made> {
   if (isFinal(row) && length <= row.partBytes) {
     return gather(deps, open, { start: 0, end: length }, behind, (whole) => putWhole(deps, open, whole))
   }
-  const key = newObjectKey(deps.settings.keys, row.id, open.hold.epoch)
+  const key = newObjectKey(deps.settings.keys, row, open.hold.epoch)
   return { key, ...(await compose(deps, open, key, behind)) }
 }
 

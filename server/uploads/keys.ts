@@ -1,31 +1,44 @@
 import { randomBytes } from 'node:crypto'
-import type { Tail, UploadId } from './words.ts'
+import { DEFAULT_TEMPLATE, fillTemplate, type KeyShape, keyShape, shardOf } from './key-template.ts'
+import type { Tail, Upload, UploadId } from './words.ts'
 
 export interface KeyTemplate {
   /** S3_KEY_PREFIX */
   readonly prefix: string
   /** S3_TAIL_PREFIX */
   readonly tailPrefix: string
+  /** S3_KEY_TEMPLATE: what keys are made by, then what older ones were made by. Absent: the default alone. */
+  readonly objects?: readonly string[]
 }
 
-/** The id's last two hex digits: keys spread, and a sweeper can list by shard from a time on. */
-function shard(id: UploadId): string {
-  return id.slice(-2)
+/**
+ * A key that was never used: for each object and each multipart upload a token of its own (128 random bits). The row
+ * alone says which key counts; only the sweeper looks for ids in keys ({@link objectShapes}).
+ */
+export function newObjectKey(
+  { prefix, objects = [] }: KeyTemplate,
+  { id, tenant }: Pick<Upload, 'id' | 'tenant'>,
+  generation: number,
+): string {
+  const token = randomBytes(16).toString('hex')
+  return fillTemplate(objects[0] ?? DEFAULT_TEMPLATE, { prefix, id, tenant, generation, token })
 }
 
-/** The key of an object that a hold writes. The row alone says which key counts; nothing parses a key back. */
-export function objectKey(template: KeyTemplate, id: UploadId, generation: number, token: string): string {
-  return `${template.prefix}/${shard(id)}/${id}/${generation}-${token}`
+/** How keys of objects are found again, by each template in turn. */
+export function objectShapes({ prefix, objects = [DEFAULT_TEMPLATE] }: KeyTemplate): readonly KeyShape[] {
+  return objects.map((template) => keyShape(template, prefix))
 }
 
-/** A key that was never used: for each object and each multipart upload a token of its own (128 random bits). */
-export function newObjectKey(template: KeyTemplate, id: UploadId, generation: number): string {
-  return objectKey(template, id, generation, randomBytes(16).toString('hex'))
+/** How keys of tails are found again. */
+export function tailShape({ tailPrefix }: KeyTemplate): KeyShape {
+  return keyShape(TAIL_TEMPLATE, tailPrefix)
 }
+
+const TAIL_TEMPLATE = '{prefix}/{shard}/{id}/{generation}-{token}-{generation}-{generation}'
 
 /** All tails of an upload begin with this. */
 export function tailPrefix(template: KeyTemplate, id: UploadId): string {
-  return `${template.tailPrefix}/${shard(id)}/${id}/`
+  return `${template.tailPrefix}/${shardOf(id)}/${id}/`
 }
 
 /** A tail's key: written once, never overwritten. */

@@ -1,5 +1,5 @@
-import { parseUploadId } from './id.ts'
-import { type KeyTemplate, parseTailKey } from './keys.ts'
+import type { KeyShape } from './key-template.ts'
+import { type KeyTemplate, objectShapes, parseTailKey, tailShape } from './keys.ts'
 import type { ByteStore } from './ports/byte-store.ts'
 import type { Housekeeping, Inventory, ListedMultipart, ListedObject } from './ports/housekeeping.ts'
 import { isGone, isUnfinished } from './states.ts'
@@ -24,26 +24,26 @@ export interface OrphanOptions {
 export type OrphanKind = 'object' | 'tail' | 'multipart'
 export type OrphanCounts = Readonly<Record<OrphanKind, number>>
 
-const SHARDS = Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, '0'))
 const PAGE = 500
 
 /**
  * Removes what no row names: objects of interrupted writes, tails of uploads that ended, multipart uploads that a
- * crash left open. Only what is ours: under our prefixes, with an id in its place in the key; a multipart upload only
+ * crash left open. Only what is ours: keys that our templates make; a multipart upload only
  * when the id has a row. Foreign keys and multipart uploads of the same bucket are never touched.
  */
 export async function sweepOrphans(options: OrphanOptions): Promise<OrphanCounts> {
   const counts = { object: 0, tail: 0, multipart: 0 }
   const { keys, windowMs } = options
   const since = windowMs === null ? '' : idPrefixAt(Date.now() - windowMs)
-  for (const shard of SHARDS) {
-    if (options.stopping()) break
-    const objects = `${keys.prefix}/${shard}/`
-    counts.object += await sweepObjects(options, 'object', objects, `${objects}${since}`, unnamedObject)
-    const tails = `${keys.tailPrefix}/${shard}/`
-    counts.tail += await sweepObjects(options, 'tail', tails, '', needlessTail)
+  const shapes = objectShapes(keys)
+  for (const [index, shape] of shapes.entries()) {
+    // What an earlier template also knows was looked at there.
+    const known = shapes.slice(0, index)
+    const idOf = (key: string) => (known.some((other) => other.idOf(key)) ? null : shape.idOf(key))
+    counts.object += await sweepObjects(options, 'object', { ...shape, idOf }, since, unnamedObject)
   }
-  counts.multipart = await sweepMultiparts(options)
+  counts.tail = await sweepObjects(options, 'tail', tailShape(keys), '', needlessTail)
+  counts.multipart = await sweepMultiparts(options, shapes)
   return counts
 }
 
@@ -51,13 +51,6 @@ export async function sweepOrphans(options: OrphanOptions): Promise<OrphanCounts
 function idPrefixAt(time: number): string {
   const hex = Math.max(0, Math.floor(time)).toString(16).padStart(12, '0')
   return `${hex.slice(0, 8)}-${hex.slice(8)}`
-}
-
-/** The id in a key `{prefix}/{shard}/{id}/…`; null: not one of ours. */
-function idOf(prefix: string, key: string): UploadId | null {
-  const [shard = '', id = '', ...rest] = key.slice(prefix.length + 1).split('/')
-  const parsed = key.startsWith(`${prefix}/`) && rest.length > 0 ? parseUploadId(id) : null
-  return parsed?.endsWith(shard) ? parsed : null
 }
 
 type Test = (row: Upload | undefined, object: ListedObject) => boolean
@@ -76,20 +69,36 @@ const needlessTail: Test = (row, { key }) => {
 async function sweepObjects(
   options: OrphanOptions,
   kind: 'object' | 'tail',
-  prefix: string,
-  after: string,
+  shape: KeyShape,
+  since: string,
   needless: Test,
 ): Promise<number> {
-  const root = kind === 'object' ? options.keys.prefix : options.keys.tailPrefix
   let count = 0
-  let page: ListedObject[] = []
+  for (const root of shape.roots) {
+    if (options.stopping()) break
+    count += await sweepRoot(options, kind, shape, root, since, needless)
+  }
+  return count
+}
+
+async function sweepRoot(
+  options: OrphanOptions,
+  kind: 'object' | 'tail',
+  shape: KeyShape,
+  root: string,
+  since: string,
+  needless: Test,
+): Promise<number> {
+  let count = 0
+  let page: Ours[] = []
   const flush = async () => {
-    count += await removeNeedless(options, kind, root, page, needless)
+    count += await removeNeedless(options, kind, page, needless)
     page = []
   }
-  for await (const object of options.inventory.objects(prefix, after)) {
-    if (object.modifiedAt > Date.now() - options.minAgeMs || !idOf(root, object.key)) continue
-    page.push(object)
+  for await (const object of options.inventory.objects(root, shape.byId && since !== '' ? `${root}${since}` : '')) {
+    const id = shape.idOf(object.key)
+    if (id === null || id < since || object.modifiedAt > Date.now() - options.minAgeMs) continue
+    page.push({ id, object })
     if (page.length < PAGE) continue
     await flush()
     if (options.stopping()) return count
@@ -98,30 +107,34 @@ async function sweepObjects(
   return count
 }
 
+/** A listed object, and the upload that its key was made for. */
+interface Ours {
+  readonly id: UploadId
+  readonly object: ListedObject
+}
+
 async function removeNeedless(
   { records, store, dryRun, found }: OrphanOptions,
   kind: OrphanKind,
-  root: string,
-  page: readonly ListedObject[],
+  page: readonly Ours[],
   needless: Test,
 ): Promise<number> {
   if (page.length === 0) return 0
-  const ids = new Map(page.map((object) => [object.key, idOf(root, object.key)]))
   // The rows are read after the listing: what a row named meanwhile is kept.
-  const rows = await records.rowsOf([...new Set([...ids.values()].filter((id) => id !== null))])
-  const going = page.filter((object) => {
-    const id = ids.get(object.key)
-    return id !== null && id !== undefined && needless(rows.get(id), object)
-  })
-  for (const { key } of going) found(kind, key)
-  if (!dryRun && going.length > 0) await store.remove(going.map(({ key }) => key))
+  const rows = await records.rowsOf([...new Set(page.map(({ id }) => id))])
+  const going = page.filter(({ id, object }) => needless(rows.get(id), object)).map(({ object }) => object.key)
+  for (const key of going) found(kind, key)
+  if (!dryRun && going.length > 0) await store.remove(going)
   return going.length
 }
 
-async function sweepMultiparts({ inventory, records, store, keys, minAgeMs, dryRun, found, stopping }: OrphanOptions) {
+async function sweepMultiparts(
+  { inventory, records, store, keys, minAgeMs, dryRun, found, stopping }: OrphanOptions,
+  shapes: readonly KeyShape[],
+): Promise<number> {
   const old: { readonly id: UploadId; readonly open: ListedMultipart }[] = []
   for await (const open of inventory.multiparts(`${keys.prefix}/`)) {
-    const id = idOf(keys.prefix, open.key)
+    const id = shapes.map((shape) => shape.idOf(open.key)).find((each) => each !== null)
     if (id && open.startedAt <= Date.now() - minAgeMs) old.push({ id, open })
   }
   let count = 0

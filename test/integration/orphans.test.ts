@@ -10,6 +10,7 @@ import { testServices } from '../support/services.ts'
 import { ALICE, bodyOf, bytesOf, embeddedWorld, realWorld, SETTINGS, type TestEngine } from './support/engine.ts'
 
 const { keys } = SETTINGS
+const ours = (id = newUploadId()) => ({ id, tenant: ALICE.tenant })
 const worlds = [
   { name: 'files and PGlite', open: embeddedWorld },
   ...testServices().s3.map((s3) => ({ name: `Postgres and ${s3.name}`, open: () => realWorld(s3) })),
@@ -66,19 +67,19 @@ for (const { name, open } of worlds) {
       await put('other-app/backup.tar')
       await put(`uploads/zz/${newUploadId()}/1-aa`)
       const foreign = await world.store.createMultipart('other-app/big.tar', SETTINGS.partBytes)
-      const noRow = newObjectKey(keys, newUploadId(), 1)
+      const noRow = newObjectKey(keys, ours(), 1)
       const unknown = await world.store.createMultipart(noRow, SETTINGS.partBytes)
       const kept = await everything(world.store)
 
       const tail = { generation: 2, token: 'ab', start: 0, end: 6 }
-      const orphans = [noRow, newObjectKey(keys, finished, 1), newObjectKey(keys, unfinished, 1)]
+      const orphans = [noRow, newObjectKey(keys, ours(finished), 1), newObjectKey(keys, ours(unfinished), 1)]
       const tails = [
         tailKey(keys, newUploadId(), tail),
         tailKey(keys, finished, tail),
         tailKey(keys, unfinished, { ...tail, generation: 1 }),
       ]
       for (const key of [...orphans, ...tails]) await put(key)
-      const composing = newObjectKey(keys, unfinished, 2)
+      const composing = newObjectKey(keys, ours(unfinished), 2)
       await world.store.createMultipart(composing, SETTINGS.partBytes)
       const full = await everything(world.store)
       assert.equal(full.length, kept.length + 7)
@@ -98,7 +99,7 @@ for (const { name, open } of worlds) {
     })
 
     test('uploads from before the window are not looked at', async () => {
-      const key = newObjectKey(keys, newUploadId(), 1)
+      const key = newObjectKey(keys, ours(), 1)
       await put(key)
       assert.equal((await sweep({ windowMs: -60_000 })).counts.object, 0)
       assert.equal((await sweep({ windowMs: 60_000 })).counts.object, 1)

@@ -14,7 +14,7 @@ const NAMED = 'filename YSBiLmh0bWw=,filetype dGV4dC9odG1s'
 
 export function s3Settings(): void {
   shows(
-    'S3_BUCKET S3_CREATE_BUCKET S3_KEY_PREFIX S3_TAIL_PREFIX',
+    'S3_BUCKET S3_CREATE_BUCKET S3_KEY_PREFIX S3_KEY_TEMPLATE S3_TAIL_PREFIX',
     'where in the store the bytes are',
     async (stage) => {
       const { s3 } = stage.world
@@ -25,7 +25,13 @@ export function s3Settings(): void {
       assert.equal(await missing.ends(), 1)
       assert.match(missing.output(), new RegExp(`The bucket "${Bucket}" does not exist at .*S3_CREATE_BUCKET=true`))
 
-      const env = { S3_BUCKET: Bucket, S3_CREATE_BUCKET: 'true', S3_KEY_PREFIX: 'deep/objects', S3_TAIL_PREFIX: 'ends' }
+      const env = {
+        S3_BUCKET: Bucket,
+        S3_CREATE_BUCKET: 'true',
+        S3_KEY_PREFIX: 'deep/objects',
+        S3_KEY_TEMPLATE: '{prefix}/{tenant}/{shard}/{id}/{token}',
+        S3_TAIL_PREFIX: 'ends',
+      }
       const service = await stage.start(env)
       stage.later(() => client.send(new DeleteBucketCommand({ Bucket })))
       const tus = new Tus(service.url)
@@ -41,7 +47,7 @@ export function s3Settings(): void {
             .slice(0, -1)
             .join('/'),
         ),
-        [`deep/objects/{shard}/${whole.split('/').pop()}`, `ends/{shard}/${begun.split('/').pop()}`],
+        [`deep/objects/default/{shard}/${whole.split('/').pop()}`, `ends/{shard}/${begun.split('/').pop()}`],
       )
       for (const path of [whole, begun]) assert.equal((await tus.terminate(path)).status, 204)
       const listed = async () => (await client.send(new ListObjectsV2Command({ Bucket }))).Contents?.length ?? 0
