@@ -127,6 +127,21 @@ function handingOver(pair: Pair): void {
     assert.deepEqual(await one.take(id, 'c', SHORT), { kind: 'unclean', session: FULL }, 'the clean mark is used up')
   })
 
+  test('a save lets go in the same step when it is told to', async () => {
+    const { one, two } = pair()
+    const id = newUploadId()
+    await one.take(id, 'a', LONG)
+    assert.equal(await two.save(id, 'b', FULL, [], true), 'other')
+    assert.equal((await two.take(id, 'b', LONG)).kind, 'held', 'somebody else’s save lets nothing go')
+    assert.equal(await one.save(id, 'a', FULL, [part(1)], true), 'released')
+    assert.deepEqual(await two.peek(id), { kind: 'free', session: FULL })
+    assert.equal(await one.save(id, 'a', EMPTY, [], true), 'other', 'once')
+    assert.deepEqual(await two.take(id, 'b', LONG), { kind: 'clean', session: FULL })
+    assert.deepEqual((await two.parts(id, 'b')).parts, [part(1)])
+    assert.equal(await two.save(id, 'b', EMPTY, [], false), 'kept')
+    assert.equal((await one.take(id, 'c', LONG)).kind, 'held')
+  })
+
   test('an expired lease is taken over unclean, with the session as it was', async () => {
     const { one, two } = pair()
     const id = newUploadId()

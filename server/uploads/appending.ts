@@ -2,10 +2,11 @@ import type { AppendRequest, Incoming, Standing } from './api.ts'
 import { type AppendEnd, Appender } from './appender.ts'
 import { isFinal } from './concat.ts'
 import type { Context } from './context.ts'
-import { allowedRow, expiryFromNow, note, refuseGone, refuseWhenStopping } from './context.ts'
+import { allowedRow, expiryFromNow, knownRow, note, refuseGone, refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'
 import { finishUpload } from './finish.ts'
 import { type Gathered, Intake } from './intake.ts'
+import type { SeenRow } from './known-rows.ts'
 import type { OpenUpload } from './open-upload.ts'
 import { openUpload } from './opening.ts'
 import { isFinished } from './states.ts'
@@ -22,8 +23,9 @@ export async function append(
   request: AppendRequest,
 ): Promise<Standing> {
   refuseWhenStopping(context)
-  const rowSeenAt = Date.now()
-  const row = await allowedRow(context, principal, id, 'append')
+  const known = knownRow(context, principal, id, 'append')
+  const seenAt = known?.seenAt ?? Date.now()
+  const row = known?.row ?? (await allowedRow(context, principal, id, 'append'))
   refuseGone(row)
   if (isFinal(row)) throw new UploadError('concat_final', `Upload ${id} is made of partial uploads; it takes no bytes.`)
   checkDeclared(context, row, request)
@@ -32,7 +34,7 @@ export async function append(
   if (finishing) return appendToFinished(await finishing, request)
   // An upload without bytes has nothing that a hold could tell us.
   if (row.state === 'created') checkAgainst(context, row, 0, request)
-  const open = await openAgain(context, principal, row, rowSeenAt)
+  const open = await openAgain(context, principal, { row, seenAt }, known !== null)
   try {
     checkDeclared(context, open.row, request)
     checkAgainst(context, open.row, open.offset, request)
@@ -48,15 +50,16 @@ export async function append(
 async function openAgain(
   context: Context,
   principal: Principal,
-  first: Upload,
-  firstSeenAt: number,
+  first: SeenRow,
+  wasKnown: boolean,
 ): Promise<OpenUpload> {
-  let row = first
-  let rowSeenAt = firstSeenAt
+  let { row, seenAt } = first
+  let known = wasKnown
   for (let attempt = 0; attempt < 5; attempt++) {
-    const open = await openUpload(context, row, rowSeenAt, context.settings.holdWaitMs)
+    const open = await openUpload(context, row, seenAt, context.settings.holdWaitMs, known)
     if (open) return open
-    rowSeenAt = Date.now()
+    known = false
+    seenAt = Date.now()
     row = await allowedRow(context, principal, row.id, 'append')
     refuseGone(row)
     if (isFinished(row.state)) {
@@ -91,13 +94,15 @@ export async function takeBody(
     if (gathered?.completesAtEnd && end === 'ended') await declareLength(open, open.offset)
     if (whole || (open.row.length !== null && open.offset === open.row.length)) {
       handedOver = true
+      context.known.forget(open.row.id)
       const finish = releasing(whole, finishUpload(context, open, whole?.bytes ?? null))
       const row = await context.finishes.start(open.row.id, finish)
       refuseEnd(open.row.id, end === 'overrun' ? end : 'ended')
       return { upload: row, offset: row.length ?? 0 }
     }
     await slideExpiry(context, open, before)
-    await context.holds.fresh(open.hold)
+    await open.end()
+    context.known.put(open.row, open.hold.rowSeenAt)
     if (end !== 'ended') note(context, open, 'break', end)
     refuseEnd(open.row.id, end)
     return { upload: open.row, offset: open.offset }

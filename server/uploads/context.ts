@@ -4,6 +4,7 @@ import { isPartial } from './concat.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Finishes } from './finishes.ts'
+import type { KnownRows, SeenRow } from './known-rows.ts'
 import type { OpenUpload } from './open-upload.ts'
 import { type Action, requireAccess } from './policy.ts'
 import type { HistoryEntry } from './ports/records.ts'
@@ -14,6 +15,7 @@ import type { Principal, Upload, UploadId } from './words.ts'
 export interface Context extends Deps {
   readonly finishes: Finishes
   readonly pool: BlockPool
+  readonly known: KnownRows
   readonly appenders: Set<Appender>
   /** True from the stop on: nothing new begins. */
   readonly stopping: () => boolean
@@ -38,12 +40,26 @@ export async function allowedRow(
   return row
 }
 
+/**
+ * The same as it was seen moments ago (known-rows.ts). null: it was not, or it would be refused, which the database
+ * alone says. Throws forbidden.
+ */
+export function knownRow(context: Context, principal: Principal, id: UploadId, action: Action): SeenRow | null {
+  const seen = context.known.get(id)
+  if (!seen || isOver(seen.row)) return null
+  requireAccess(principal, action, seen.row)
+  return seen
+}
+
 /** Throws upload_gone for an upload of which nothing but the row is left, or whose time is over. */
 export function refuseGone(row: Upload): void {
   if (isGone(row.state)) throw new UploadError('upload_gone', `Upload ${row.id} is ${row.state}.`)
-  if (isUnfinished(row.state) && row.expiresAt !== null && row.expiresAt <= Date.now()) {
-    throw new UploadError('upload_gone', `Upload ${row.id} has expired.`)
-  }
+  if (isOver(row)) throw new UploadError('upload_gone', `Upload ${row.id} has expired.`)
+}
+
+/** Is its time over? */
+function isOver(row: Upload): boolean {
+  return isUnfinished(row.state) && row.expiresAt !== null && row.expiresAt <= Date.now()
 }
 
 /** When an upload that got a byte just now expires; ms, null: never. */

@@ -8,6 +8,7 @@ import { Background, type EngineSettings, type Report } from './deps.ts'
 import { Finishes } from './finishes.ts'
 import { HoldKeeper } from './hold-keeper.ts'
 import { inspect } from './inspecting.ts'
+import { KnownRows } from './known-rows.ts'
 import { Memory } from './memory.ts'
 import { listedOwner } from './policy.ts'
 import type { SecretsOf, Stores } from './ports/byte-store.ts'
@@ -85,6 +86,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
     gate: new WriteGate(options.maxWrites),
     finishes: new Finishes(background, settings.finishWaitMs),
     pool: new BlockPool(settings.chunkBytes, settings.poolBlocks),
+    known: new KnownRows(settings.leaseMs / 2),
     appenders: new Set(),
     stopping: () => stopping,
   }

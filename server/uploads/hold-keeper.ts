@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UploadError } from './errors.ts'
 import { Hold } from './hold.ts'
-import type { Coordination, Message, Taken } from './ports/coordination.ts'
+import type { Coordination, Kept, Message, Session, Taken } from './ports/coordination.ts'
 import type { Records } from './ports/records.ts'
-import type { UploadId } from './words.ts'
+import type { Part, UploadId } from './words.ts'
 
 export interface HoldKeeperOptions {
   readonly coordination: Coordination
@@ -102,9 +102,21 @@ export class HoldKeeper {
     }
   }
 
+  /**
+   * Moves the session. `release`: and lets go cleanly in the same call; whoever waits is told. The answer is `released`
+   * when that was done too. Throws coordination_unavailable.
+   */
+  async save(hold: Hold, session: Session, parts?: readonly Part[], release = false): Promise<Kept | 'released'> {
+    const { coordination } = this.#options
+    if (!release) return coordination.save(hold.upload, hold.token, session, parts)
+    const answer = await coordination.save(hold.upload, hold.token, session, parts, true)
+    if (answer === 'released') this.#ended(hold)
+    return answer
+  }
+
   /** Lets go; whoever waits is told. Never throws: an unanswered release ends with the lease. */
   async release(hold: Hold, how: 'clean' | 'unclean' | 'drop'): Promise<void> {
-    this.#holds.delete(hold.upload)
+    if (this.#holds.get(hold.upload) === hold) this.#holds.delete(hold.upload)
     const { coordination } = this.#options
     try {
       if (how === 'drop') await coordination.drop(hold.upload, hold.token)
@@ -112,6 +124,11 @@ export class HoldKeeper {
     } catch {
       // Coordination is away: the lease runs out by itself and the next holder takes over uncleanly.
     }
+    this.#ended(hold)
+  }
+
+  #ended(hold: Hold): void {
+    if (this.#holds.get(hold.upload) === hold) this.#holds.delete(hold.upload)
     hold.lose('it was released')
     for (const asker of new Set([...hold.askers, ...hold.inspectors])) {
       void this.tell(asker, { type: 'free', upload: hold.upload })
@@ -165,11 +182,23 @@ export class HoldKeeper {
     for (const waiter of [...(this.#waiters.get(message.upload) ?? [])]) waiter(message)
   }
 
-  /** Throws hold_lost, or records_unavailable, unless the row's generation was seen to be ours within the lease. */
-  async fresh(hold: Hold): Promise<void> {
+  /**
+   * Throws hold_lost, or records_unavailable, unless the row's generation was seen to be ours within the lease.
+   * `share`: within that part of it, for who has something to do before he tells.
+   */
+  async fresh(hold: Hold, share = 1): Promise<void> {
     hold.assert()
-    if (Date.now() - hold.rowSeenAt >= this.#options.leaseMs) await this.#look([hold])
+    if (Date.now() - hold.rowSeenAt >= this.#options.leaseMs * share) await this.#look([hold])
     hold.assert()
+  }
+
+  /** Throws hold_lost when the row's generation was last seen to be ours longer ago than the lease. */
+  assertSeen(hold: Hold): void {
+    if (Date.now() - hold.rowSeenAt < this.#options.leaseMs) return
+    throw new UploadError(
+      'hold_lost',
+      `Upload ${hold.upload} was saved too slowly to be sure that nobody took it over.`,
+    )
   }
 
   async #beat(): Promise<void> {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Standing } from './api.ts'
 import type { Context } from './context.ts'
-import { allowedRow, refuseGone } from './context.ts'
+import { allowedRow, knownRow, refuseGone } from './context.ts'
 import { driveFinish } from './driving.ts'
 import { hasCode, UploadError } from './errors.ts'
 import { openUpload } from './opening.ts'
@@ -16,6 +16,8 @@ const ASK_AGAIN_MS = 1000
 export async function inspect(context: Context, principal: Principal, id: UploadId): Promise<Standing> {
   const startedAt = Date.now()
   const { finishWaitMs, holdWaitMs } = context.settings
+  const before = await standingOfKnown(context, principal, id)
+  if (before) return before
   for (;;) {
     const rowSeenAt = Date.now()
     const row = await patiently(context, startedAt, () => allowedRow(context, principal, id, 'inspect'))
@@ -25,8 +27,24 @@ export async function inspect(context: Context, principal: Principal, id: Upload
     if (waited > (row.state === 'finishing' ? finishWaitMs : holdWaitMs)) throw busy(row)
     const left = Math.max(0, finishWaitMs - waited)
     const offset = await patiently(context, startedAt, () => offsetOf(context, row, rowSeenAt, left))
-    if (offset !== null && offset !== row.length) return { upload: row, offset }
+    if (offset !== null && offset !== row.length) {
+      context.known.put(row, rowSeenAt)
+      return { upload: row, offset }
+    }
   }
+}
+
+/**
+ * What a session that was left cleanly says of an upload whose row was seen moments ago (known-rows.ts). null: it takes
+ * the row to tell.
+ */
+async function standingOfKnown(context: Context, principal: Principal, id: UploadId): Promise<Standing | null> {
+  const known = knownRow(context, principal, id, 'inspect')
+  if (!known) return null
+  const { row, seenAt } = known
+  const seen = await context.coordination.peek(id)
+  if (seen.kind !== 'free' || !agrees(seen.session, row) || seen.session.offset === row.length) return null
+  return context.known.fresh(seenAt) ? { upload: row, offset: seen.session.offset } : null
 }
 
 /** The durable offset of an unfinished upload; null: it changed, or was finished: look at the row again. */

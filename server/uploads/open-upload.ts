@@ -24,6 +24,9 @@ export class OpenUpload {
   #uncounted: Part[] = []
   /** False until the session was saved once: a request that stored nothing leaves nothing behind. */
   saved: boolean
+  /** The session was moved here and not yet saved: {@link end} does it together with the release. */
+  #heldBack = false
+  #ended = false
 
   constructor(deps: Deps, hold: Hold, row: Upload, session: Session, saved: boolean) {
     this.#deps = deps
@@ -68,6 +71,7 @@ export class OpenUpload {
 
   /** Changes the row under the hold's generation; hold_lost when somebody raised it or the state moved on. */
   async change(change: UploadChange, options: Omit<ChangeOptions, 'generation'> = {}): Promise<Upload> {
+    await this.#saveHeldBack()
     this.hold.assert()
     const generation = this.hold.epoch
     if (options.raise) this.hold.raisingTo = generation + 1
@@ -101,6 +105,21 @@ export class OpenUpload {
   }
 
   /**
+   * The same for the last time: it is saved by {@link end}, in one call with the release, or by whatever comes between.
+   * Until then nobody may be told of it.
+   */
+  async saveLast(change: Partial<Session>): Promise<void> {
+    if (this.#counted) return this.save(change)
+    this.hold.assert()
+    this.#session = { ...this.#session, generation: this.hold.epoch, ...change }
+    this.#heldBack = true
+  }
+
+  async #saveHeldBack(): Promise<void> {
+    if (this.#heldBack) await this.#put({ ...this.#session, generation: this.hold.epoch })
+  }
+
+  /**
    * From here on what is stored does not count before {@link verified}. The row says so first, since a rebuild looks at
    * the store; the session stays where it is (data-path.md, section 5).
    */
@@ -119,18 +138,21 @@ export class OpenUpload {
     this.#uncounted = []
   }
 
-  async #put(session: Session, parts?: readonly Part[]): Promise<void> {
+  async #put(session: Session, parts?: readonly Part[], release = false): Promise<void> {
     this.hold.assert()
-    const kept = await this.#deps.coordination.save(this.#row.id, this.hold.token, session, parts).catch((error) => {
+    const { holds } = this.#deps
+    const kept = await holds.save(this.hold, session, parts, release).catch((error) => {
       // The store may have what the session does not say: a rebuild must never count it behind what comes next.
       this.hold.unanswered = true
       throw error
     })
-    if (kept !== 'kept') {
+    if (kept !== 'kept' && kept !== 'released') {
       this.hold.lose(kept === 'gone' ? 'its session is gone' : 'another request took it')
       this.hold.assert()
     }
+    this.#heldBack = false
     this.saved = true
+    this.#ended = kept === 'released'
   }
 
   /** The open multipart upload was completed into a segment; the row is told with the next change that names it. */
@@ -145,8 +167,7 @@ export class OpenUpload {
       const onUnanswered = () => {
         this.hold.unanswered = true
       }
-      const put = () =>
-        send({ body: bytes, crc32: crc32Of(bytes) }, { signal: this.hold.signal, onUnanswered })
+      const put = () => send({ body: bytes, crc32: crc32Of(bytes) }, { signal: this.hold.signal, onUnanswered })
       return countedTwice(this.#deps.memory, this.store, bytes, put)
     }, urgent)
   }
@@ -202,8 +223,26 @@ export class OpenUpload {
     this.hold.assert()
   }
 
+  /**
+   * Lets go with success: what was held back is saved in the same call. Then the offset may be told. Throws
+   * coordination_unavailable, records_unavailable, and hold_lost when the hold or the row was not seen to be ours in time.
+   */
+  async end(): Promise<void> {
+    const { holds } = this.#deps
+    await holds.fresh(this.hold, 0.5)
+    if (this.#heldBack && !this.hold.unanswered) await this.#put(this.#session, undefined, true)
+    else await this.#saveHeldBack()
+    holds.assertSeen(this.hold)
+    await this.close()
+  }
+
   /** Lets go: for the next holder to go on from, or with nothing left behind. */
   async close(how: 'keep' | 'drop' = 'keep'): Promise<void> {
+    if (this.#ended) return
+    // Not a second time: what did not answer just now would only keep the client waiting.
+    if (!this.hold.unanswered) await this.#saveHeldBack().catch(() => {})
+    // What is stored and not in the session must not stand behind what the next holder writes.
+    if (this.#heldBack) this.hold.unanswered = true
     // The store has parts and tails that must never count: the next holder ends what they belong to.
     if (this.#counted) this.hold.unanswered = true
     const drop = how === 'drop' || !this.saved

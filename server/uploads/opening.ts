@@ -11,17 +11,22 @@ import type { Upload } from './words.ts'
  * (data-path.md, section 3, "Order of an unclean takeover").
  * Throws upload_busy, hold_lost, upload_gone (its bytes are lost), *_unavailable.
  * null: the upload changed under us; the caller reads the row again.
+ * `known`: the row was not read for this request (known-rows.ts); it opens nothing but what was left cleanly.
  */
 export async function openUpload(
   deps: Deps,
   row: Upload,
   rowSeenAt: number,
   waitMs: number,
+  known = false,
 ): Promise<OpenUpload | null> {
   const acquired = await deps.holds.acquire(row.id, { waitMs, rowSeenAt })
   try {
-    const open = await enter(deps, row, acquired)
-    if (!open) await deps.holds.release(acquired.hold, 'unclean')
+    const doubtful = known && acquired.taken.kind !== 'clean'
+    const open = doubtful ? null : await enter(deps, row, acquired, known)
+    // Where there was no session there is nothing that the next holder could need.
+    const nothing = doubtful && acquired.taken.kind === 'rebuild'
+    if (!open) await deps.holds.release(acquired.hold, nothing ? 'drop' : 'unclean')
     return open
   } catch (error) {
     await deps.holds.release(acquired.hold, 'unclean')
@@ -29,11 +34,13 @@ export async function openUpload(
   }
 }
 
-async function enter(deps: Deps, row: Upload, { hold, taken }: Acquired): Promise<OpenUpload | null> {
+async function enter(deps: Deps, row: Upload, { hold, taken }: Acquired, known: boolean): Promise<OpenUpload | null> {
   if (taken.kind === 'clean') {
     // A recovery raises the generation first and commits where its tails count from last: a row that was read between
     // the two agrees with the session and still is not the one to go on with.
-    const settled = row.tailGeneration === row.generation
+    // A finish that was interrupted shows in the state alone.
+    const finishing = known && taken.session.offset === row.length
+    const settled = row.tailGeneration === row.generation && !finishing
     if (settled && agrees(taken.session, row)) return new OpenUpload(deps, hold, row, taken.session, true)
     // The holder before may have changed the row after we read it.
     const seenAt = Date.now()

@@ -106,6 +106,7 @@ describe('coordination: what is Redis alone', () => {
     await redis.hset(key, 'q', String(Number.MAX_SAFE_INTEGER)) // as if that save had been numbered behind the next
     const old = [1, 2].map((number) => ({ number, bytes: 5, etag: 'earlier', crc32: 9 }))
     assert.equal(await one.save(id, 'a', { ...SESSION, offset: 3 }, old), 'kept')
+    assert.equal(await one.save(id, 'a', { ...SESSION, offset: 3 }, [], true), 'kept', 'nor does it let go')
     const peek = await one.peek(id)
     assert.equal(peek.kind === 'held' && peek.session?.offset, 7)
     const etags = (await one.parts(id, 'a')).parts.map(({ etag }) => etag)

@@ -126,12 +126,20 @@ class MemoryDriver implements Coordination {
     )
   }
 
-  async save(upload: UploadId, token: string, session: Session, parts: readonly Part[] = []): Promise<Kept> {
-    return this.#held(upload, token, (entry) => {
+  async save(
+    upload: UploadId,
+    token: string,
+    session: Session,
+    parts: readonly Part[] = [],
+    release = false,
+  ): Promise<Kept | 'released'> {
+    const kept = this.#held(upload, token, (entry) => {
       if (entry.session?.multipartId !== session.multipartId) entry.parts.clear()
       for (const part of parts) entry.parts.set(part.number, { ...part })
-      Object.assign(entry, { session: copy(session), clean: false, changedAt: this.#state.now() })
+      Object.assign(entry, { session: copy(session), clean: release, changedAt: this.#state.now() })
+      if (release) Object.assign(entry, { token: null, holder: '', leaseEnd: 0 })
     })
+    return kept === 'kept' && release ? 'released' : kept
   }
 
   async parts(upload: UploadId, token: string): Promise<{ kept: Kept; parts: Part[] }> {

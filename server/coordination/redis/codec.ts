@@ -49,6 +49,10 @@ export function decodeKept(reply: unknown): Kept {
   throw unreadable('answer', reply)
 }
 
+export function decodeSaved(reply: unknown): Kept | 'released' {
+  return reply === 'released' ? reply : decodeKept(reply)
+}
+
 export function decodeParts(reply: unknown): { kept: Kept; parts: Part[] } {
   if (!Array.isArray(reply)) return { kept: decodeKept(reply), parts: [] }
   const flat = strings(reply[1])

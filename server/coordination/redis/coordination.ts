@@ -9,6 +9,7 @@ import {
   decodeMessage,
   decodeParts,
   decodePeek,
+  decodeSaved,
   decodeTaken,
   encodeMessage,
   encodeParts,
@@ -116,11 +117,17 @@ class RedisDriver implements RedisCoordination {
     return replies.flat().map(decodeKept)
   }
 
-  async save(upload: UploadId, token: string, session: Session, parts: readonly Part[] = []): Promise<Kept> {
+  async save(
+    upload: UploadId,
+    token: string,
+    session: Session,
+    parts: readonly Part[] = [],
+    release = false,
+  ): Promise<Kept | 'released'> {
     // Numbered here, before anything waits: the order in which the holder spoke.
     const number = String(++this.#saves)
-    const args = [token, number, this.#ttl, ...encodeSession(session), ...encodeParts(parts)]
-    return decodeKept(await this.#run(SAVE, upload, args))
+    const args = [token, number, this.#ttl, release ? '1' : '0', ...encodeSession(session), ...encodeParts(parts)]
+    return decodeSaved(await this.#run(SAVE, upload, args))
   }
 
   async parts(upload: UploadId, token: string): Promise<{ kept: Kept; parts: Part[] }> {

@@ -70,26 +70,30 @@ return 'kept'
 `)
 
 /**
- * token, number of this save, ttl ms, g, m, s, o, l, d, then part number and value in turn.
+ * token, number of this save, ttl ms, release '1' | '0', g, m, s, o, l, d, then part number and value in turn.
  * A save that its holder gave up on may arrive behind a later one, on another connection: it must not take the session
- * back. Its parts count as long as no later save said otherwise.
+ * back, nor let go. Its parts count as long as no later save said otherwise.
  */
 export const SAVE: Script = script(`${HOLDER}
 local late = tonumber(at[3]) > tonumber(ARGV[2])
-if at[4] ~= ARGV[5] then
+if at[4] ~= ARGV[6] then
   if late then return 'kept' end
   redis.call('DEL', KEYS[2])
 end
-for i = 10, #ARGV, 2 do
-  redis.call(late and 'HSETNX' or 'HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+if #ARGV > 10 or at[4] ~= ARGV[6] then
+  for i = 11, #ARGV, 2 do
+    redis.call(late and 'HSETNX' or 'HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+  end
+  redis.call('HSET', KEYS[1], 'n', whole(redis.call('HLEN', KEYS[2])))
 end
-redis.call('HSET', KEYS[1], 'n', whole(redis.call('HLEN', KEYS[2])))
 if not late then
-  redis.call('HSET', KEYS[1], 'st', 'ok', 'c', '0', 'q', ARGV[2], 'g', ARGV[4], 'm', ARGV[5], 's', ARGV[6],
-    'o', ARGV[7], 'l', ARGV[8], 'd', ARGV[9])
+  redis.call('HSET', KEYS[1], 'st', 'ok', 'c', '0', 'q', ARGV[2], 'g', ARGV[5], 'm', ARGV[6], 's', ARGV[7],
+    'o', ARGV[8], 'l', ARGV[9], 'd', ARGV[10])
 end
 touch(ARGV[3])
-return 'kept'
+if late or ARGV[4] ~= '1' then return 'kept' end
+redis.call('HSET', KEYS[1], 't', '', 'h', '', 'x', '0', 'c', '1')
+return 'released'
 `)
 
 /** token -> ['kept', [number, value, ...]]. Fewer parts than were recorded: the session is worth nothing, so it goes. */

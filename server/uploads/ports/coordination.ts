@@ -60,8 +60,18 @@ export interface Coordination {
   take(upload: UploadId, token: string, leaseMs: number): Promise<Taken>
   /** Lengthen the leases of several holds in one round trip; answers in order. */
   renew(holds: readonly { readonly upload: UploadId; readonly token: string }[], leaseMs: number): Promise<Kept[]>
-  /** Replace the session and record `parts` (added to those recorded before under this multipart id, by number). */
-  save(upload: UploadId, token: string, session: Session, parts?: readonly Part[]): Promise<Kept>
+  /**
+   * Replace the session and record `parts` (added to those recorded before under this multipart id, by number).
+   * `release`: and let go cleanly in the same atomic step; the answer is then `released`. A driver may leave that out
+   * and answer `kept`.
+   */
+  save(
+    upload: UploadId,
+    token: string,
+    session: Session,
+    parts?: readonly Part[],
+    release?: boolean,
+  ): Promise<Kept | 'released'>
   /** The recorded parts of the session's multipart upload, by number. Read at the finish only. */
   parts(upload: UploadId, token: string): Promise<{ kept: Kept; parts: Part[] }>
   /** Let go. `clean`: everything sent was answered and saved, so the next holder may go on from the session. */

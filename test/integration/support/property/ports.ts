@@ -67,7 +67,7 @@ export function coordinationOf(process: SimProcess, inner: Coordination): Coordi
     instance: inner.instance,
     take: (upload, token, leaseMs) => call(() => inner.take(upload, token, leaseMs)),
     renew: (holds, leaseMs) => call(() => inner.renew(holds, leaseMs)),
-    save: (upload, token, session, parts) => call(() => inner.save(upload, token, session, parts)),
+    save: (upload, token, session, parts, release) => call(() => inner.save(upload, token, session, parts, release)),
     parts: (upload, token) => call(() => inner.parts(upload, token)),
     release: (upload, token, clean) => call(() => inner.release(upload, token, clean)),
     drop: (upload, token) => call(() => inner.drop(upload, token)),
