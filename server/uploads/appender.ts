@@ -256,7 +256,7 @@ export class Appender {
       if (this.#intake.unverified) await this.#open.beginUnverified()
       const piece = this.#intake.take(count)
       try {
-        await this.#putTail(piece)
+        await this.#putTail(piece, reason === 'end')
       } catch (error) {
         piece.release(false)
         throw error
@@ -269,7 +269,14 @@ export class Appender {
     this.#deps.memory.flushed(this.#intake)
   }
 
-  async #putTail(piece: Gathered): Promise<void> {
+  /** Whoever asks for the hold or the offset wants the session to say now what is stored; so does the finish. */
+  #nobodyWaits(end: number): boolean {
+    const { hold, row } = this.#open
+    return !hold.wanted && hold.inspectors.size === 0 && end !== row.length
+  }
+
+  /** `last`: nothing of this request comes behind it. */
+  async #putTail(piece: Gathered, last: boolean): Promise<void> {
     const { session, hold, row } = this.#open
     const absorb = tailsToAbsorb(session.tails, piece.bytes.length)
     const kept = session.tails.slice(0, session.tails.length - absorb)
@@ -282,10 +289,12 @@ export class Appender {
     const { store } = this.#open
     await this.#open.write(bytes, true, (sent, options) => store.putObject(key, sent, { ...options, shortLived: true }))
     this.#position = end
-    await this.#open.save({ offset: end, tails: [...kept, tail], tailed: true })
+    const moved = { offset: end, tails: [...kept, tail], tailed: true }
+    if (last && this.#nobodyWaits(end)) await this.#open.saveLast(moved)
+    else await this.#open.save(moved)
     this.#open.forgetTails(absorbed)
-    // Small chunks lie in blocks, of which a tail must not keep a whole one alive.
-    const cached = piece.pooled ? compacted(bytes) : bytes
+    // Small chunks lie in blocks, of which a tail must not keep a whole one alive, and which are used again.
+    const cached = compacted(bytes, piece.pooled)
     piece.release(true)
     this.#deps.tails.set(key, cached)
   }

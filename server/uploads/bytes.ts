@@ -1,21 +1,45 @@
-import { crc32OfChunks } from './crc32.ts'
+import { combineCrc32, crc32OfChunks } from './crc32.ts'
 import type { Bytes } from './words.ts'
 
 export const NO_BYTES: Bytes = { chunks: [], length: 0 }
 
-/** CRC-32 (IEEE) of bytes that lie in several chunks, as an unsigned 32-bit integer. */
+/** Chunks below this are copied together rather than kept one by one. */
+const SMALL = 16 * 1024
+/** Bytes a piece on average, from which on CRCs are combined. */
+const WORTH_COMBINING = 64 * 1024
+
+/** CRCs that were worked out, and what bytes were put together from: a part's CRC comes from those of its tails. */
+const sums = new WeakMap<Bytes, number>()
+const sources = new WeakMap<Bytes, readonly Bytes[]>()
+
+/** CRC-32 (IEEE) of bytes that lie in several chunks, as an unsigned 32-bit integer. Worked out once. */
 export function crc32Of(bytes: Bytes): number {
-  return crc32OfChunks(bytes.chunks)
+  const known = sums.get(bytes)
+  if (known !== undefined) return known
+  const pieces = sources.get(bytes)
+  const sum = pieces
+    ? pieces.reduce((before, piece) => combineCrc32(before, crc32Of(piece), piece.length), 0)
+    : crc32OfChunks(bytes.chunks)
+  sums.set(bytes, sum)
+  return sum
 }
 
 /** One after the other, nothing copied. */
 export function concatBytes(...all: readonly Bytes[]): Bytes {
-  return { chunks: all.flatMap((bytes) => bytes.chunks), length: all.reduce((sum, bytes) => sum + bytes.length, 0) }
+  const some = all.filter(({ length }) => length > 0)
+  const [only] = some
+  if (only && some.length === 1) return only
+  const length = some.reduce((sum, bytes) => sum + bytes.length, 0)
+  const whole = { chunks: some.flatMap(({ chunks }) => chunks), length }
+  // Where combining would take longer than reading once more.
+  if (length >= some.length * WORTH_COMBINING) sources.set(whole, some)
+  return whole
 }
 
 /** The first `count` bytes and the rest; a chunk that crosses the border is shared, not copied. */
 export function splitBytes(bytes: Bytes, count: number): [Bytes, Bytes] {
   if (count >= bytes.length) return [bytes, NO_BYTES]
+  if (count <= 0) return [NO_BYTES, bytes]
   const head: Buffer[] = []
   let left = count
   for (const [index, chunk] of bytes.chunks.entries()) {
@@ -34,7 +58,37 @@ export function splitBytes(bytes: Bytes, count: number): [Bytes, Bytes] {
   return [bytes, NO_BYTES]
 }
 
-/** The same bytes in a buffer of their own size. */
-export function compacted(bytes: Bytes): Bytes {
-  return { chunks: [Buffer.concat(bytes.chunks, bytes.length)], length: bytes.length }
+/**
+ * The same bytes, to be kept: without slices of larger buffers, without many small ones, and without what lies in
+ * `borrowed` memory; those are copied together.
+ */
+export function compacted(bytes: Bytes, borrowed: ReadonlySet<ArrayBufferLike>): Bytes {
+  const chunks: Buffer[] = []
+  let loose: Buffer[] = []
+  const gather = (): void => {
+    if (loose.length > 0) chunks.push(joined(loose))
+    loose = []
+  }
+  for (const chunk of bytes.chunks) {
+    const wasteful = chunk.length < SMALL || chunk.buffer.byteLength > chunk.length * 1.25
+    if (wasteful || borrowed.has(chunk.buffer)) {
+      loose.push(chunk)
+    } else {
+      gather()
+      chunks.push(chunk)
+    }
+  }
+  gather()
+  const same = { chunks, length: bytes.length }
+  const sum = sums.get(bytes)
+  if (sum !== undefined) sums.set(same, sum)
+  return same
+}
+
+/** In memory of its own: Node would put a small one into a buffer that others share. */
+function joined(chunks: readonly Buffer[]): Buffer {
+  const whole = Buffer.allocUnsafeSlow(chunks.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const chunk of chunks) at += chunk.copy(whole, at)
+  return whole
 }

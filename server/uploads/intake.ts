@@ -36,8 +36,8 @@ export type IntakeEnd =
 /** Bytes taken from an intake. */
 export interface Gathered {
   readonly bytes: Bytes
-  /** Some of them lie in blocks of the pool. */
-  readonly pooled: boolean
+  /** The memory of the blocks that some of them lie in, which is used again after the release. */
+  readonly pooled: ReadonlySet<ArrayBufferLike>
   /** To be called once they are stored or given up. `reuse`: nobody points into them any more, not even a socket. */
   release(reuse: boolean): void
 }
@@ -162,7 +162,7 @@ export class Intake implements Holder {
     const [bytes, rest] = splitBytes({ chunks: this.#chunks, length: this.#bytes }, count)
     // A block that both sides point into is left to the garbage collector.
     const blocks = rest.length === 0 ? this.#blocks : []
-    const pooled = this.#blocks.length > 0
+    const pooled = new Set(this.#blocks.map(({ buffer }) => buffer))
     this.#chunks = [...rest.chunks]
     this.#bytes = rest.length
     this.#block = null
