@@ -5,6 +5,7 @@ import type { NewUpload, UploadChange } from '../server/uploads/ports/records.ts
 import { mayEnter, statesBefore } from '../server/uploads/states.ts'
 import type { UploadId, UploadState } from '../server/uploads/words.ts'
 import { insertEvents, NOW } from './events.ts'
+import { AS_JSON } from './json-rows.ts'
 import { toColumns } from './rows.ts'
 
 /**
@@ -44,7 +45,7 @@ export function insertStatement(
       ${named ? `select ${values} ${named.condition}` : `values (${values})`}
       returning *
     ), events as (${insertEvents('written', ids, states)})
-    select * from written`,
+    select ${AS_JSON('written')} from written`,
     parameters.values,
   )
 }
@@ -87,7 +88,8 @@ export function changeStatement(id: UploadId, change: UploadChange, guard: Chang
   const state = enter.at(-1)
   if (state === undefined) {
     return CompiledQuery.raw(
-      `update uploads set ${sets.join(', ')} where ${where.join(' and ')} returning *`,
+      `update uploads set ${sets.join(', ')} where ${where.join(' and ')}
+      returning ${AS_JSON('uploads')}`,
       parameters.values,
     )
   }
@@ -99,7 +101,7 @@ export function changeStatement(id: UploadId, change: UploadChange, guard: Chang
     `with written as (
       update uploads set ${sets.join(', ')} where ${where.join(' and ')} returning *
     ), events as (${insertEvents('written', ids, states)})
-    select * from written`,
+    select ${AS_JSON('written')} from written`,
     parameters.values,
   )
 }

@@ -5,8 +5,9 @@ import type { Upload, UploadId, UploadState } from '../server/uploads/words.ts'
 import { guarded } from './failures.ts'
 import { findDuePartials, isSource, releasePartials } from './finals.ts'
 import { noteHistory } from './history.ts'
+import { AS_JSON, fromJson, type JsonAnswer } from './json-rows.ts'
 import { listUploads } from './list.ts'
-import { toUpload, type UploadRow } from './rows.ts'
+import { toUpload } from './rows.ts'
 import type { Tables } from './schema.ts'
 import { type ChangeGuard, changeStatement, insertStatement } from './statements.ts'
 
@@ -29,10 +30,9 @@ export function createRecords(db: Kysely<Tables>): Records {
 }
 
 async function insertUpload(db: Kysely<Tables>, upload: NewUpload, entered: readonly UploadState[]): Promise<Upload> {
-  const { rows } = await db.executeQuery<UploadRow>(typed(insertStatement(upload, entered)))
-  const row = rows[0]
+  const row = await oneRow(db, insertStatement(upload, entered))
   if (!row) throw new UploadError('internal', `the insert of upload ${upload.id} returned no row`)
-  return toUpload(row)
+  return row
 }
 
 async function insertFinal(
@@ -41,18 +41,16 @@ async function insertFinal(
   partials: readonly UploadId[],
 ): Promise<Upload | null> {
   const statement = insertStatement(upload, ['created', 'finishing'], partials)
-  const { rows } = await db.executeQuery<UploadRow>(typed(statement))
-  return rows[0] ? toUpload(rows[0]) : null
+  return oneRow(db, statement)
 }
 
 /** The row, or null. */
 export async function findUpload(db: Kysely<Tables>, id: UploadId): Promise<Upload | null> {
-  const { rows } = await db.executeQuery<UploadRow>(typed(CompiledQuery.raw(FIND, [id])))
-  return rows[0] ? toUpload(rows[0]) : null
+  return oneRow(db, CompiledQuery.raw(FIND, [id]))
 }
 
 /** Asked at each request for an upload: spelled out, because building it costs more than running it. */
-const FIND = 'select * from uploads where id = $1'
+const FIND = `select ${AS_JSON('u')} from uploads u where id = $1`
 
 function guardOf(options: ChangeOptions): ChangeGuard {
   return {
@@ -70,13 +68,13 @@ export async function changeUpload(
   change: UploadChange,
   guard: ChangeGuard,
 ): Promise<Upload | null> {
-  const { rows } = await db.executeQuery<UploadRow>(typed(changeStatement(id, change, guard)))
-  return rows[0] ? toUpload(rows[0]) : null
+  return oneRow(db, changeStatement(id, change, guard))
 }
 
-/** A statement of db/statements.ts ends in `returning *` of uploads: this is where that is said to the compiler. */
-function typed(query: CompiledQuery): CompiledQuery<UploadRow> {
-  return query as CompiledQuery<UploadRow>
+/** The row that a statement answers, spelt by {@link AS_JSON}: this is where that is said to the compiler. */
+async function oneRow(db: Kysely<Tables>, query: CompiledQuery): Promise<Upload | null> {
+  const { rows } = await db.executeQuery(query as CompiledQuery<JsonAnswer>)
+  return rows[0] ? toUpload(fromJson(rows[0])) : null
 }
 
 async function findGenerations(db: Kysely<Tables>, ids: readonly UploadId[]): Promise<Map<UploadId, number>> {
