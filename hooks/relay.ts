@@ -22,6 +22,8 @@ export interface RelayOptions {
   readonly batch?: number
   /** How often to look when nobody nudges (events of other processes), milliseconds. Default 1 000. */
   readonly pollMs?: number
+  /** How long a nudge waits for more of them: one round for all costs what one for each would. Default 20. */
+  readonly gatherMs?: number
   /** Longest delay after failures, milliseconds. Default 10 000. */
   readonly maxBackoffMs?: number
   /** How long `stop` waits for the running batch, milliseconds. Default 5 000. */
@@ -54,7 +56,7 @@ const PRUNE_BATCH = 1_000
  * Carries events from the outbox to the queue, in their order. Publishing comes first and marking second, so a crash
  * between the two publishes again, which the queue's memory of ids makes harmless; so are several relays at once.
  *
- *   idle -> running -> waiting (for a nudge, or pollMs) -> running ...
+ *   idle -> running -> waiting (for a nudge, or pollMs) -> gathering (after a nudge) -> running ...
  *                   -> backing off (after a failure; nudges do not shorten it) -> running ...
  *   any  -> stopped
  */
@@ -69,6 +71,7 @@ class OutboxRelay implements Relay {
   readonly #metrics: RelayMetrics | undefined
   readonly #batch: number
   readonly #pollMs: number
+  readonly #gatherMs: number
   readonly #maxBackoffMs: number
   readonly #stopMs: number
   readonly #republishAfterMs: number
@@ -94,6 +97,7 @@ class OutboxRelay implements Relay {
     this.#metrics = options.metrics
     this.#batch = options.batch ?? 100
     this.#pollMs = options.pollMs ?? 1_000
+    this.#gatherMs = options.gatherMs ?? 20
     this.#maxBackoffMs = options.maxBackoffMs ?? 10_000
     this.#stopMs = options.stopMs ?? 5_000
     this.#republishAfterMs = options.republishAfterMs ?? 300_000
@@ -128,7 +132,9 @@ class OutboxRelay implements Relay {
         const full = await this.#round()
         if (failures > 0) this.#log.info({ failures }, 'relay: publishing again')
         failures = 0
-        if (!full && !this.#nudged) await this.#wait(this.#pollMs, false)
+        if (full) continue
+        if (!this.#nudged) await this.#wait(this.#pollMs, false)
+        if (this.#nudged) await this.#wait(this.#gatherMs, true)
       } catch (error) {
         failures += 1
         this.#tell(() => this.#metrics?.failed())
