@@ -15,7 +15,7 @@ import { download, downloadHead } from './routes/download.ts'
 import { health, live, ready } from './routes/health.ts'
 import { listUploads } from './routes/list-uploads.ts'
 import { metricsPage } from './routes/metrics.ts'
-import { inspectOr, tusMount } from './routes/tus-mount.ts'
+import { inspectOr, onlyTus, tusMount } from './routes/tus-mount.ts'
 import { uploadInfo } from './routes/upload-info.ts'
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'DELETE' | 'OPTIONS'
@@ -101,6 +101,7 @@ export function mountRoutes(app: Router, options: AppOptions): void {
   app.use(UPLOADS_PATH, methodOverride(tus))
   app.use(API_PATH, authenticated(options.authenticate))
   app.use(ADMIN_PATH, authenticated(options.authenticate), administrators())
+  app.use(UPLOADS_PATH, onlyTus(tus))
   app.head(UPLOADS_PATH, tusMount(tus)) // 405: Express would take it for a GET
   mountAll(app, routesOf(options))
   app.use(UPLOADS_PATH, tusMount(tus))

@@ -1,4 +1,5 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { NodeResponse } from 'srvx/node'
 import { answerTo } from '../errors/answer.ts'
 import { tusTextOf } from '../errors/forms.ts'
 import { isOverridden } from './method-override.ts'
@@ -46,9 +47,12 @@ function reasonOf(status: number): string {
   return status === 460 ? 'Checksum Mismatch' : (STATUS_CODES[status] ?? '')
 }
 
-/** For @tus/server, which sends it. */
+/**
+ * For @tus/server, which sends it. srvx's own response: what it is made of goes to Node as it is, where the platform's
+ * builds a header map to be read out again.
+ */
 export function toResponse(reply: Reply, req: IncomingMessage): Response {
-  return new Response(reply.body === '' ? null : reply.body, {
+  return new NodeResponse(reply.body === '' ? null : reply.body, {
     status: reply.status,
     statusText: reasonOf(reply.status),
     headers: headersOf(reply, req),

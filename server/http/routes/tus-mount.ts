@@ -28,3 +28,21 @@ export function inspectOr(tus: TusDialect, other: RequestHandler): RequestHandle
     return req.headers['tus-resumable'] === undefined ? other(req, res, next) : speakTus(req, res, next)
   }
 }
+
+/** What nobody else answers goes to tus at once, past every other route: PATCH and DELETE, and HEAD of an upload in tus. */
+export function onlyTus(tus: TusDialect): RequestHandler {
+  const speakTus = tusMount(tus)
+  return (req, res, next) => {
+    const { method } = req
+    const isTus =
+      method === 'PATCH' ||
+      method === 'DELETE' ||
+      (method === 'HEAD' && isOne(req.path) && req.headers['tus-resumable'] !== undefined)
+    return isTus ? speakTus(req, res, next) : next()
+  }
+}
+
+/** Below the mount the collection itself is `/`, and an upload `/{id}`. */
+function isOne(path: string): boolean {
+  return path.length > 1 && !path.includes('/', 1)
+}
