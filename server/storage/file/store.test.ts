@@ -161,6 +161,17 @@ test('a start clears what a crash left, and nothing that may be at work', async 
   assert.equal((await second.listParts('up/kept', id))?.length, 1)
 })
 
+test('a round of the sweeper clears puts that were cut off while the store stayed open', async (t) => {
+  const root = await freshRoot(t)
+  const store = await FileByteStore.open({ root })
+  const long = new Date(Date.now() - 7_200_000)
+  await writeFile(join(root, 'incoming', 'old'), 'x')
+  await utimes(join(root, 'incoming', 'old'), long, long)
+  await writeFile(join(root, 'incoming', 'young'), 'x')
+  for await (const open of store.multiparts('')) assert.fail(`nothing is open, and not ${open.key}`)
+  assert.deepEqual(await readdir(join(root, 'incoming')), ['young'])
+})
+
 test('the folder of an upload goes with its last object', async (t) => {
   const root = await freshRoot(t)
   const store = await FileByteStore.open({ root })

@@ -59,7 +59,8 @@ export class FileByteStore implements ByteStore, Inventory {
       const { objects, multipart, incoming, trash } = store.#at
       for (const folder of [objects, multipart, incoming, trash]) await mkdir(folder, { recursive: true, mode: 0o750 })
       await syncFolder(root)
-      await store.#sweep()
+      await store.#multiparts.sweep()
+      await store.#clearIncoming()
       return store
     } catch (error) {
       throw asUploadError(`Opening the file store at ${options.root}`, error)
@@ -163,8 +164,10 @@ export class FileByteStore implements ByteStore, Inventory {
     yield* found.sort((a, b) => (a.key < b.key ? -1 : 1))
   }
 
-  multiparts(prefix: string): AsyncGenerator<ListedMultipart> {
-    return this.#multiparts.list(prefix)
+  /** The sweeper asks this once a round: puts that a crash cut off go then too. */
+  async *multiparts(prefix: string): AsyncGenerator<ListedMultipart> {
+    await this.#clearIncoming()
+    yield* this.#multiparts.list(prefix)
   }
 
   read(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable | null> {
@@ -217,8 +220,7 @@ export class FileByteStore implements ByteStore, Inventory {
     await rmdir(folder).catch(() => undefined)
   }
 
-  async #sweep(): Promise<void> {
-    await this.#multiparts.sweep()
+  async #clearIncoming(): Promise<void> {
     for (const name of await readdir(this.#at.incoming)) {
       const path = join(this.#at.incoming, name)
       const found = await stat(path).catch(() => null)
