@@ -133,6 +133,18 @@ describe('record files', () => {
     }
   })
 
+  test('a data key that was wrapped anew does not come back as it was', async (t) => {
+    await begin(t)
+    const before = { keyId: 'old', dataKeys: { a: 'wrapped' } }
+    const upload = await database.records.insert(newUpload(before), ['created'])
+    const now = { keyId: 'new', dataKeys: { a: 'wrapped anew' } }
+    assert.equal(await database.dataKeys.replace(upload.id, before, now), true)
+    assert.deepEqual((await start('first')).report, NOTHING)
+    const { database: second } = await start('second')
+    const found = await second.records.find(upload.id)
+    assert.deepEqual({ keyId: found?.keyId, dataKeys: found?.dataKeys }, now)
+  })
+
   test('a database that lost its last transactions is brought forward, and tells of what it had lost once', async (t) => {
     await begin(t)
     const { records } = database

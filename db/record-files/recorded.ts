@@ -1,5 +1,6 @@
 import { UploadError } from '../../server/uploads/errors.ts'
 import type { Records } from '../../server/uploads/ports/records.ts'
+import type { DataKeys } from '../data-keys.ts'
 import type { Database } from '../database.ts'
 import type { Driver } from '../driver.ts'
 import { guarded } from '../failures.ts'
@@ -41,6 +42,7 @@ export async function withRecordFiles(plain: Database, driver: Driver, options: 
     records: gate.before(recordedRows(plain.records, driver, keeper)),
     processing: gate.before(recordedProcessing(plain.processing, keeper)),
     outbox: gate.before(recordedOutbox(plain.outbox, driver, keeper)),
+    dataKeys: gate.before(recordedDataKeys(plain.dataKeys, keeper)),
     housekeeping: gate.before({
       ...plain.housekeeping,
       // What no row names is removed under a lease. While a record cannot be read, its upload's bytes would be.
@@ -95,6 +97,17 @@ function recordedProcessing(plain: Processing, keeper: RecordKeeper): Processing
       const result = await plain.finish(id, found)
       if (result.entered) await keeper.keep(id)
       return result
+    },
+  }
+}
+
+function recordedDataKeys(plain: DataKeys, keeper: RecordKeeper): DataKeys {
+  return {
+    ...plain,
+    async replace(id, before, now) {
+      const replaced = await plain.replace(id, before, now)
+      if (replaced) await keeper.keep(id)
+      return replaced
     },
   }
 }
