@@ -93,7 +93,7 @@ export function createDatabase(name: DatabaseOptions['driver'], driver: Driver):
   return {
     records: createRecords(db, driver.rows),
     outbox: createOutbox(db),
-    processing: createProcessing(db),
+    processing: createProcessing(driver.rows),
     housekeeping: createHousekeeping(db),
     dataKeys: createDataKeys(db),
     history: (id) => guarded(() => readHistory(db, id)),

@@ -7,16 +7,15 @@ import type { UploadRow } from './rows.ts'
  */
 export const AS_JSON = (source: string): string => `to_json(${source}) as upload`
 
-/** What a statement that ends in {@link AS_JSON} answers: a row with its times as ISO text and its bytes as hex. */
-export interface JsonAnswer {
-  readonly upload: Record<string, unknown>
-}
-
 const TIMES = ['expires_at', 'updated_at', ...UPLOAD_STATES.map((state) => `${state}_at`)]
 const BYTES = ['concat_raw', 'metadata_raw']
 
-/** The row as the driver would have given it column by column. Throws RangeError for a number beyond 2^53-1. */
-export function fromJson({ upload }: JsonAnswer): UploadRow {
+/**
+ * The row as the driver would have given it column by column, from what a statement that ends in {@link AS_JSON} answers:
+ * times as ISO text, bytes as hex. Throws RangeError for a number beyond 2^53-1.
+ */
+export function fromJson(answer: unknown): UploadRow {
+  const { upload } = answer as { readonly upload: Record<string, unknown> }
   for (const column in upload) {
     const value = upload[column]
     if (typeof value === 'number' && !Number.isSafeInteger(value)) {

@@ -57,6 +57,14 @@ export function openPostgres(options: PostgresOptions): Driver {
   const db = kyselyOn(swappable)
   return {
     db,
+    async rows({ sql, parameters }) {
+      const client = await swappable.connect()
+      try {
+        return (await client.query(sql, [...parameters])).rows
+      } finally {
+        client.release()
+      }
+    },
     stats: () => swappable.stats(),
     restart: () => swappable.swap(),
     async forMigrations(run) {

@@ -1,8 +1,7 @@
-import type { Kysely } from 'kysely'
 import type { UploadChange } from '../server/uploads/ports/records.ts'
 import type { Upload, UploadId, UploadState } from '../server/uploads/words.ts'
+import type { RunRows } from './driver.ts'
 import { guarded } from './failures.ts'
-import type { Tables } from './schema.ts'
 import { changeUpload, findUpload } from './uploads.ts'
 
 /** Where a step of the post-processing left its upload. */
@@ -24,21 +23,21 @@ export interface Processing {
   finish(id: UploadId, result: { readonly sha256: string }): Promise<ProcessingResult>
 }
 
-export function createProcessing(db: Kysely<Tables>): Processing {
+export function createProcessing(rows: RunRows): Processing {
   return {
-    begin: (id) => guarded(() => enter(db, id, 'processing', {})),
-    finish: (id, { sha256 }) => guarded(() => enter(db, id, 'available', { sha256 }, ['processing'])),
+    begin: (id) => guarded(() => enter(rows, id, 'processing', {})),
+    finish: (id, { sha256 }) => guarded(() => enter(rows, id, 'available', { sha256 }, ['processing'])),
   }
 }
 
 async function enter(
-  db: Kysely<Tables>,
+  rows: RunRows,
   id: UploadId,
   state: UploadState,
   change: UploadChange,
   from: readonly UploadState[] | null = null,
 ): Promise<ProcessingResult> {
-  const changed = await changeUpload(db, id, change, { generation: null, enter: [state], from, raise: false })
+  const changed = await changeUpload(rows, id, change, { generation: null, enter: [state], from, raise: false })
   if (changed) return { upload: changed, entered: true }
-  return { upload: await findUpload(db, id), entered: false }
+  return { upload: await findUpload(rows, id), entered: false }
 }

@@ -33,21 +33,45 @@ export function insertStatement(
     ['updated_at', NOW],
     ...entered.map((each): [string, string] => [`${each}_at`, NOW]),
   ]
-  for (const [column, value] of Object.entries(toColumns(upload))) columns.push([column, parameters.add(value)])
+  const given = Object.entries(toColumns(upload))
+  for (const [column, value] of given) columns.push([column, parameters.add(value)])
   const ids = parameters.add(entered.map(() => v7()))
   const states = parameters.add([...entered])
+  if (!partials) {
+    const shape = [...entered, ...given.map(([column]) => column)].join()
+    return CompiledQuery.raw(
+      kept(shape, () => insertText(columns, ids, states, null)),
+      parameters.values,
+    )
+  }
+  const named = namePartials(upload.id, [...new Set(partials)], parameters)
+  return CompiledQuery.raw(insertText(columns, ids, states, named), parameters.values)
+}
+
+type Named = ReturnType<typeof namePartials>
+
+/** `columns` with their expressions, `ids` and `states` of the events as placeholders. */
+function insertText(columns: readonly [string, string][], ids: string, states: string, named: Named | null): string {
   const names = columns.map(([column]) => column).join(', ')
   const values = columns.map(([, value]) => value).join(', ')
-  const named = partials ? namePartials(upload.id, [...new Set(partials)], parameters) : null
-  return CompiledQuery.raw(
-    `with ${named?.cte ?? ''}written as (
+  return `with ${named?.cte ?? ''}written as (
       insert into uploads (${names})
       ${named ? `select ${values} ${named.condition}` : `values (${values})`}
       returning *
     ), events as (${insertEvents('written', ids, states)})
-    select ${AS_JSON('written')} from written`,
-    parameters.values,
-  )
+    select ${AS_JSON('written')} from written`
+}
+
+/** A creation costs more to spell than to look up; there are few shapes of one, but nobody has to count on it. */
+const MOST_TEXTS = 1000
+const texts = new Map<string, string>()
+
+function kept(shape: string, spell: () => string): string {
+  const known = texts.get(shape)
+  if (known !== undefined) return known
+  const text = spell()
+  if (texts.size < MOST_TEXTS) texts.set(shape, text)
+  return text
 }
 
 /** In the order of their ids, so that two finals of the same partials wait for each other and never for good. */

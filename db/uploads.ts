@@ -2,25 +2,26 @@ import { CompiledQuery, type Kysely, sql } from 'kysely'
 import { UploadError } from '../server/uploads/errors.ts'
 import type { ChangeOptions, NewUpload, Records, UploadChange } from '../server/uploads/ports/records.ts'
 import type { Upload, UploadId, UploadState } from '../server/uploads/words.ts'
+import type { RunRows } from './driver.ts'
 import { guarded } from './failures.ts'
 import { findDuePartials, isSource, releasePartials } from './finals.ts'
 import { noteHistory } from './history.ts'
-import { AS_JSON, fromJson, type JsonAnswer } from './json-rows.ts'
+import { AS_JSON, fromJson } from './json-rows.ts'
 import { listUploads } from './list.ts'
 import { toUpload } from './rows.ts'
 import type { Tables } from './schema.ts'
 import { type ChangeGuard, changeStatement, insertStatement } from './statements.ts'
 
 /** The rows, behind the engine's port. Each write is one statement; failures are `records_unavailable` or `internal`. */
-export function createRecords(db: Kysely<Tables>): Records {
+export function createRecords(db: Kysely<Tables>, rows: RunRows): Records {
   return {
-    insert: (upload, entered) => guarded(() => insertUpload(db, upload, entered)),
-    insertFinal: (upload, partials) => guarded(() => insertFinal(db, upload, partials)),
+    insert: (upload, entered) => guarded(() => insertUpload(rows, upload, entered)),
+    insertFinal: (upload, partials) => guarded(() => insertFinal(rows, upload, partials)),
     isSource: (key) => guarded(() => isSource(db, key)),
     duePartials: (now, limit) => guarded(() => findDuePartials(db, now, limit)),
     releasePartials: (final, expiresAt) => guarded(() => releasePartials(db, final, expiresAt)),
-    find: (id) => guarded(() => findUpload(db, id)),
-    change: (id, change, options) => guarded(() => changeUpload(db, id, change, guardOf(options))),
+    find: (id) => guarded(() => findUpload(rows, id)),
+    change: (id, change, options) => guarded(() => changeUpload(rows, id, change, guardOf(options))),
     generations: (ids) => guarded(() => findGenerations(db, ids)),
     list: (query) => guarded(() => listUploads(db, query)),
     due: (now, finishingBefore, limit) => guarded(() => findDue(db, now, finishingBefore, limit)),
@@ -29,24 +30,20 @@ export function createRecords(db: Kysely<Tables>): Records {
   }
 }
 
-async function insertUpload(db: Kysely<Tables>, upload: NewUpload, entered: readonly UploadState[]): Promise<Upload> {
-  const row = await oneRow(db, insertStatement(upload, entered))
+async function insertUpload(rows: RunRows, upload: NewUpload, entered: readonly UploadState[]): Promise<Upload> {
+  const row = await oneRow(rows, insertStatement(upload, entered))
   if (!row) throw new UploadError('internal', `the insert of upload ${upload.id} returned no row`)
   return row
 }
 
-async function insertFinal(
-  db: Kysely<Tables>,
-  upload: NewUpload,
-  partials: readonly UploadId[],
-): Promise<Upload | null> {
+async function insertFinal(rows: RunRows, upload: NewUpload, partials: readonly UploadId[]): Promise<Upload | null> {
   const statement = insertStatement(upload, ['created', 'finishing'], partials)
-  return oneRow(db, statement)
+  return oneRow(rows, statement)
 }
 
 /** The row, or null. */
-export async function findUpload(db: Kysely<Tables>, id: UploadId): Promise<Upload | null> {
-  return oneRow(db, CompiledQuery.raw(FIND, [id]))
+export async function findUpload(rows: RunRows, id: UploadId): Promise<Upload | null> {
+  return oneRow(rows, CompiledQuery.raw(FIND, [id]))
 }
 
 /** Asked at each request for an upload: spelled out, because building it costs more than running it. */
@@ -63,18 +60,18 @@ function guardOf(options: ChangeOptions): ChangeGuard {
 
 /** One guarded change; null when the guard did not hold. */
 export async function changeUpload(
-  db: Kysely<Tables>,
+  rows: RunRows,
   id: UploadId,
   change: UploadChange,
   guard: ChangeGuard,
 ): Promise<Upload | null> {
-  return oneRow(db, changeStatement(id, change, guard))
+  return oneRow(rows, changeStatement(id, change, guard))
 }
 
-/** The row that a statement answers, spelt by {@link AS_JSON}: this is where that is said to the compiler. */
-async function oneRow(db: Kysely<Tables>, query: CompiledQuery): Promise<Upload | null> {
-  const { rows } = await db.executeQuery(query as CompiledQuery<JsonAnswer>)
-  return rows[0] ? toUpload(fromJson(rows[0])) : null
+/** The row that a statement answers, spelt by {@link AS_JSON}. */
+async function oneRow(rows: RunRows, statement: CompiledQuery): Promise<Upload | null> {
+  const [answer] = await rows(statement)
+  return answer === undefined ? null : toUpload(fromJson(answer))
 }
 
 async function findGenerations(db: Kysely<Tables>, ids: readonly UploadId[]): Promise<Map<UploadId, number>> {
