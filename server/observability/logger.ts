@@ -35,7 +35,7 @@ export function createLogger(options: LoggerOptions): Logger {
  * noticeable part. A line waits a quarter of a second at most; at the end of the process what waits is written.
  */
 function standardOutput(): DestinationStream {
-  const stream = pino.destination({ fd: 1, sync: false, minLength: 16_384, periodicFlush: 250 })
+  const stream = pino.destination({ fd: 1, sync: false, minLength: 12_288, periodicFlush: 250 })
   process.once('exit', () => stream.flushSync())
   return stream
 }
