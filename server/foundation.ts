@@ -5,6 +5,7 @@ import { createRelay, type Relay } from '../hooks/relay.ts'
 import type { Link } from './cluster/link.ts'
 import type { Config } from './config/config.ts'
 import { openCoordination, openQueue, openRecords, openStore } from './drivers.ts'
+import { openEncryption } from './encryption.ts'
 import { engineSettings } from './engine-settings.ts'
 import type { Log } from './observability/log.ts'
 import { watchMemory } from './observability/memory-watch.ts'
@@ -49,7 +50,12 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
   const { store: bareStore, stores: bareStores, inventory, ready: storeReady } = await openStore(config, log)
   before('storage', () => bareStore.close())
   const store = observedStore(bareStore, metrics.storage)
-  const stores = observedStores(bareStores, metrics.storage)
+  const { stores, secretsOf } = openEncryption(
+    config,
+    observedStores(bareStores, metrics.storage),
+    log,
+    metrics.damaged,
+  )
   const opened = await openCoordination(config, log.child('coordination'))
   const { coordination } = opened
   before('coordination', () => coordination.close())
@@ -63,6 +69,7 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
     memoryWarningShare: config.memory.warningThreshold,
     maxWrites: config.uploads.maxConcurrentWrites,
     stores,
+    secretsOf,
     coordination,
     records: database.records,
     gatekeeper: hooks.gatekeeper,

@@ -8,6 +8,7 @@ import { createRelay } from '../hooks/relay.ts'
 import type { Config } from './config/config.ts'
 import { ConfigError, loadConfig } from './config/load.ts'
 import { openQueue, openRecords, openStore } from './drivers.ts'
+import { openEncryption } from './encryption.ts'
 import { createLog, type Log } from './observability/log.ts'
 import { type Phase, shutDown } from './shutdown.ts'
 import { StartFault } from './start-fault.ts'
@@ -17,8 +18,9 @@ async function startWorker(config: Config, log: Log, phases: Phase[]): Promise<v
   const before = (name: string, run: () => Promise<unknown>) => phases.unshift({ name, run })
   const database = await openRecords(config, log.rebuilt)
   before('database', () => database.close())
-  const { store, stores, ready } = await openStore(config, log)
+  const { store, stores: bareStores, ready } = await openStore(config, log)
   before('storage', () => store.close())
+  const { stores } = openEncryption(config, bareStores, log, () => {})
   const hooks = await hooksOf(config, log, database)
   await whenThere(ready, new AbortController().signal, (error) => log.dependency('storage', 'down', error))
   await database.migrate(config.database.migrate)

@@ -66,7 +66,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* Settings that can hold a secret: the same list as in values.schema.json, checked by a test. */}}
 {{- define "upload.secretSettings" -}}
-DATABASE_URL DB_PASSWORD JWT_PUBLIC_KEY JWT_SECRET REDIS_PASSWORD REDIS_URL S3_ACCESS_KEY_ID S3_SECRET_ACCESS_KEY S3_SESSION_TOKEN
+DATABASE_URL DB_PASSWORD ENCRYPTION_KEYS JWT_PUBLIC_KEY JWT_SECRET REDIS_PASSWORD REDIS_URL S3_ACCESS_KEY_ID S3_SECRET_ACCESS_KEY S3_SESSION_TOKEN S3_SSE_CUSTOMER_KEY
 {{- end }}
 
 {{/* ConfigMap and Secret with the settings, then what is given by other Secrets. */}}

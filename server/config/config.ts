@@ -184,6 +184,7 @@ export interface Config {
   readonly memory: MemoryConfig
   readonly keys: KeysConfig
   readonly storage: StorageConfig
+  readonly encryption: EncryptionConfig
   readonly database: DatabaseConfig
   readonly coordination: CoordinationConfig
   readonly queue: QueueConfig

@@ -60,6 +60,10 @@ function build(values: Values, embedded: boolean, warnings: readonly string[]): 
       objects: values.get('S3_KEY_TEMPLATE'),
     },
     storage: storageOf(values, dataDir),
+    encryption: {
+      keys: values.get('ENCRYPTION_KEYS'),
+      encryptNew: values.get('ENCRYPT_NEW_UPLOADS') && values.isSet('ENCRYPTION_KEYS'),
+    },
     database: databaseOf(values, dataDir),
     coordination: coordinationOf(values, redis),
     queue,

@@ -1,5 +1,6 @@
 /** What must hold between settings. Each rule adds its faults (the start stops) or warnings (it is logged). */
 import { createPublicKey } from 'node:crypto'
+import { encryptionByTheService } from './encryption-rules.ts'
 import { downloadsByLink, encryptionByTheStore } from './s3-rules.ts'
 import { hasPassword, withoutSslMode } from './urls.ts'
 import type { Values } from './values.ts'
@@ -247,6 +248,7 @@ const RULES: readonly Rule[] = [
   memory,
   storage,
   encryptionByTheStore,
+  encryptionByTheService,
   downloadsByLink,
   database,
   redis,

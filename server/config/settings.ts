@@ -2,6 +2,7 @@
  * Every variable, once: kind, unit, default, description. `loadConfig` reads by this table, docs/configuration.md is
  * generated from it, and a key that comes near one of these without being one stops the start.
  */
+import { encryptionKeys } from './encryption-kinds.ts'
 import {
   addresses,
   boolean,
@@ -25,6 +26,7 @@ export const SECTIONS = {
   uploads: 'Uploads',
   memory: 'Memory',
   s3: 'S3',
+  encryption: 'Encryption by the service',
   database: 'Database',
   redis: 'Redis',
   queue: 'Queue and worker',
@@ -382,6 +384,20 @@ export const SETTINGS = {
     duration({ min: 100, max: 10 * MINUTE }),
     30 * SECOND,
     'How long one request to the store may take.',
+  ),
+
+  ENCRYPTION_KEYS: setting(
+    'encryption',
+    encryptionKeys(),
+    [],
+    'Keys by name, `name:key`: the current one first, then those that older uploads still need. A key is 32 bytes in base64. With it new uploads are encrypted (AES-256-GCM) before they are stored. docs/operations/encryption.md.',
+    { secret: true, fallbackText: 'none: nothing is encrypted by the service' },
+  ),
+  ENCRYPT_NEW_UPLOADS: setting(
+    'encryption',
+    boolean(),
+    true,
+    'With ENCRYPTION_KEYS; `false` only reads what was encrypted before.',
   ),
 
   DATABASE_URL: optional(

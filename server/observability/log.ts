@@ -62,6 +62,8 @@ export interface Log {
   swept(fields: { readonly finished: number; readonly expired: number }): void
   /** One thing that no row names; removed, unless it is a dry run. */
   orphan(fields: { readonly kind: string; readonly key: string; readonly dryRun: boolean }): void
+  /** A stored object is not what service encryption wrote; nothing of it was given out. */
+  damaged(fields: { readonly uploadId: string; readonly key: string }, error: unknown): void
   orphansSwept(fields: { readonly object: number; readonly tail: number; readonly multipart: number }): void
   /** The process nears MEMORY_LIMIT_MB. */
   memoryHigh(fields: { readonly residentBytes: number; readonly limitBytes: number }): void
@@ -116,6 +118,8 @@ export function createLog(options: LoggerOptions): Log {
       logger[idle ? 'debug' : 'info']({ event: 'uploads.swept', ...fields }, 'swept')
     },
     orphan: (fields) => logger.info({ event: 'uploads.orphan', ...fields }, 'nothing names it'),
+    damaged: (fields, error) =>
+      logger.error({ event: 'storage.damaged', ...fields, err: error }, 'stored bytes are damaged'),
     orphansSwept: (fields) => logger.info({ event: 'uploads.orphans_swept', ...fields }, 'looked for orphans'),
     memoryHigh: (fields) => logger.warn({ event: 'memory.high', ...fields }, 'memory nears its limit'),
     background: (work, error) => logger.error({ event: 'background.failed', work, err: error }, `${work} failed`),

@@ -92,6 +92,10 @@ export const METRICS = {
   },
   storage_writes_waiting: { kind: 'gauge', over: 'sum', help: 'Writes that wait for their turn.' },
 
+  storage_damaged_total: {
+    kind: 'counter',
+    help: 'Reads that ended because the storage gave back other bytes than service encryption wrote.',
+  },
   hold_active: { kind: 'gauge', over: 'sum', help: 'Holds that this process has.' },
   hold_acquired_total: {
     kind: 'counter',

@@ -64,6 +64,8 @@ export interface Metrics {
   }
   /** The orphan sweep found something that no row names. */
   orphan(kind: 'object' | 'tail' | 'multipart'): void
+  /** A read ended because what is stored is not what was written. */
+  damaged(): void
   /** A request for uploads was answered with this code. */
   failed(code: string): void
   readonly storage: {
@@ -121,6 +123,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     engine: engineEvents(instruments),
     http: httpMetrics(instruments, rate, async () => ({ contentType: registry.contentType, body: await render() })),
     orphan: (kind) => instruments.counter('upload_orphans_total').inc({ kind }),
+    damaged: () => instruments.counter('storage_damaged_total').inc(),
     failed: (code) => failed.inc({ code: codes(code) }),
     storage: storageMetrics(instruments),
     relay: relayMetrics(instruments),

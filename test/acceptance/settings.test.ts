@@ -7,6 +7,7 @@ import { parseEnv } from 'node:util'
 import { authSettings } from './settings/auth.ts'
 import { databaseSettings } from './settings/databases.ts'
 import { driverSettings } from './settings/drivers.ts'
+import { encryptionSettings } from './settings/encryption.ts'
 import { memorySettings } from './settings/memory.ts'
 import { poolSettings } from './settings/pools.ts'
 import { s3Settings } from './settings/s3.ts'
@@ -19,6 +20,7 @@ describe('settings', { concurrency: 3 }, () => {
   memorySettings()
   poolSettings()
   s3Settings()
+  encryptionSettings()
   databaseSettings()
   authSettings()
   driverSettings()
