@@ -12,7 +12,7 @@
  * Only the finish of an upload in which that happened copies bytes.
  */
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { copyFile, type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { combineCrc32s } from '../../uploads/crc32.ts'
@@ -114,7 +114,7 @@ export class Multiparts {
         await unlink(data)
       }
       await syncFolder(folder).catch(() => undefined)
-      // The object is there; a folder that cannot be cleared now is cleared at the next start.
+      // The object is there; a folder that cannot be cleared now is cleared by `endHalves`.
       await this.#discard(id).catch(() => undefined)
       return 'done'
     })
@@ -143,10 +143,23 @@ export class Multiparts {
     }
   }
 
-  /** Empties what ended before, also before a crash. */
+  /** Empties what ended before, also before a crash. At a start only: who ends an upload empties its folder too. */
   async sweep(): Promise<void> {
     for (const name of await readdir(this.#at.trash))
       await rm(join(this.#at.trash, name), { recursive: true, force: true })
+  }
+
+  /** Ends what a crash left between its object and its end, and, when it is that old, what was never made whole. */
+  async endHalves(staleMs: number): Promise<void> {
+    for (const id of await readdir(this.#at.multipart)) {
+      const folder = multipartFolder(this.#at, id)
+      if (folder === null) continue
+      const [whole, meta, data] = await Promise.all([folder, join(folder, 'meta'), join(folder, 'data')].map(lookAt))
+      // `meta` comes last and `data` goes first: with the one alone the object is there.
+      const ended = meta && !data
+      const abandoned = !meta && whole && whole.mtimeMs < Date.now() - staleMs
+      if (ended || abandoned) await this.#discard(id).catch(ifMissing)
+    }
   }
 
   /** The parts from wherever they are, in a new file. Repeating it after a crash gives the same. */
@@ -194,6 +207,16 @@ export class Multiparts {
     await syncFolder(this.#at.multipart)
     await rm(gone, { recursive: true, force: true })
   }
+}
+
+/** null: it is not there. */
+async function lookAt(path: string): Promise<Stats | null> {
+  return stat(path).catch(ifMissing)
+}
+
+function ifMissing(error: unknown): null {
+  if (isMissing(error)) return null
+  throw error
 }
 
 function parseMeta(text: string): Meta | null {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -170,6 +170,25 @@ test('a round of the sweeper clears puts that were cut off while the store staye
   await writeFile(join(root, 'incoming', 'young'), 'x')
   for await (const open of store.multiparts('')) assert.fail(`nothing is open, and not ${open.key}`)
   assert.deepEqual(await readdir(join(root, 'incoming')), ['young'])
+})
+
+test('a multipart upload that a crash left half ended, or never whole, is cleared; one that is being made is not', async (t) => {
+  const root = await freshRoot(t)
+  const store = await FileByteStore.open({ root })
+  const at = (id: string, ...names: string[]) => join(root, 'multipart', id, ...names)
+  const ended = await store.createMultipart('up/ended', 4)
+  await rename(at(ended, 'data'), join(root, 'objects', 'moved'))
+  const open = await store.createMultipart('up/open', 4)
+  const [young, old] = ['ab', 'cd'].map((digits) => digits.repeat(16))
+  assert.ok(young && old)
+  for (const id of [young, old]) await mkdir(at(id))
+  const long = new Date(Date.now() - 7_200_000)
+  await utimes(at(old), long, long)
+  const found: string[] = []
+  for await (const { multipartId } of store.multiparts('up/')) found.push(multipartId)
+  assert.deepEqual(found, [open])
+  assert.deepEqual((await readdir(join(root, 'multipart'))).sort(), [open, young].sort())
+  assert.deepEqual(await readdir(join(root, 'trash')), [])
 })
 
 test('the folder of an upload goes with its last object', async (t) => {

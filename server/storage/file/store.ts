@@ -60,7 +60,7 @@ export class FileByteStore implements ByteStore, Inventory {
       for (const folder of [objects, multipart, incoming, trash]) await mkdir(folder, { recursive: true, mode: 0o750 })
       await syncFolder(root)
       await store.#multiparts.sweep()
-      await store.#clearIncoming()
+      await store.#clearHalves()
       return store
     } catch (error) {
       throw asUploadError(`Opening the file store at ${options.root}`, error)
@@ -164,9 +164,9 @@ export class FileByteStore implements ByteStore, Inventory {
     yield* found.sort((a, b) => (a.key < b.key ? -1 : 1))
   }
 
-  /** The sweeper asks this once a round: puts that a crash cut off go then too. */
+  /** The sweeper asks this once a round: what a crash cut off goes then too. */
   async *multiparts(prefix: string): AsyncGenerator<ListedMultipart> {
-    await this.#clearIncoming()
+    await this.#clearHalves()
     yield* this.#multiparts.list(prefix)
   }
 
@@ -220,7 +220,8 @@ export class FileByteStore implements ByteStore, Inventory {
     await rmdir(folder).catch(() => undefined)
   }
 
-  async #clearIncoming(): Promise<void> {
+  async #clearHalves(): Promise<void> {
+    await this.#multiparts.endHalves(STALE_MS)
     for (const name of await readdir(this.#at.incoming)) {
       const path = join(this.#at.incoming, name)
       const found = await stat(path).catch(() => null)
