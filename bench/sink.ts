@@ -1,7 +1,7 @@
 /**
  * A store that throws bytes away: as much S3 as the measured servers speak, in a process of its own so that its CPU is
- * nobody's. Only what a server reads back (tails, `.info`, `.part`) is kept. It counts the requests of each bucket.
- * `GET /-/counts` tells; port from PORT.
+ * nobody's. Only what a server reads back (tails, `.info`, `.part`) is kept; with FORGET=1 not even that: then zeros are
+ * read back, as many as were stored. It counts the requests of each bucket. `GET /-/counts` tells; port from PORT.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { classify, type S3Operation } from '../test/support/s3-operations.ts'
@@ -25,6 +25,7 @@ interface StoredObject {
 }
 
 const READ_BACK = /\.(info|part)$|-tails\//
+const FORGETS = process.env.FORGET === '1'
 const PAGE = 1000
 
 const counts = new Map<string, BucketCounts>()
@@ -120,7 +121,8 @@ async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> 
     count.open--
   })
   const isObject = operation === 'PutObject'
-  const { bytes, body } = await receive(req, count, operation === 'DeleteObjects' || (isObject && READ_BACK.test(key)))
+  const wanted = operation === 'DeleteObjects' || (isObject && !FORGETS && READ_BACK.test(key))
+  const { bytes, body } = await receive(req, count, wanted)
   const known = objectsOf(bucket)
   const parts = multipartId === undefined ? undefined : multiparts.get(multipartId)
   if (multipartId !== undefined && parts === undefined) return refuse(res, 404, 'NoSuchUpload')
@@ -153,9 +155,10 @@ async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> 
       if (object === undefined) return operation === 'HeadObject' ? answer(res, 404) : refuse(res, 404, 'NoSuchKey')
       const headers = { ...object.meta, etag: '"e"', 'content-length': String(object.bytes) }
       if (operation === 'HeadObject') return void res.writeHead(200, headers).end()
-      if (object.body === null) return refuse(res, 501, 'NotImplemented')
+      const content = object.body ?? (FORGETS ? Buffer.alloc(object.bytes) : null)
+      if (content === null) return refuse(res, 501, 'NotImplemented')
       count.bytesOut += object.bytes
-      return void res.writeHead(200, headers).end(object.body)
+      return void res.writeHead(200, headers).end(content)
     }
     case 'DeleteObject':
       known.delete(key)

@@ -23,8 +23,33 @@ export function incomingOf(req: IncomingMessage, res: ServerResponse, checksum: 
   return {
     body: req,
     bodyLength: length,
+    connection: connectionOf(req),
     ...(verification ? { verification } : {}),
     ...(expects ? { beforeBody: () => continueBody(res) } : {}),
+  }
+}
+
+/**
+ * Reading of the connection that a body comes by. A paused request still takes in what its buffer holds, and a chunk
+ * more; a thousand of those are memory that nobody counts. At rest nothing is read at all.
+ */
+function connectionOf(req: IncomingMessage): { rest(): void; readOn(): void } {
+  const { _read } = req
+  let resting = false
+  return {
+    rest() {
+      if (resting || req.complete || req.destroyed) return
+      resting = true
+      // The stream asks for more as long as its buffer is not full, paused or not.
+      req._read = () => {}
+      req.socket.pause()
+    },
+    readOn() {
+      if (!resting) return
+      resting = false
+      req._read = _read
+      if (!req.destroyed) req._read(0)
+    },
   }
 }
 

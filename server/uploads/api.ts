@@ -24,6 +24,8 @@ export interface Incoming {
   readonly bodyLength: number | null
   /** Called once, right before the first byte is asked for: the moment for `100 Continue`. Not called when refused before. */
   readonly beforeBody?: () => void
+  /** Stops reading the connection that the body comes by, and goes on: a paused stream would still take in some. */
+  readonly connection?: { rest(): void; readOn(): void }
   /** No byte of the body counts before it was verified; a body that breaks or fails leaves nothing behind. */
   readonly verification?: Verification
 }

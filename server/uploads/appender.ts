@@ -1,8 +1,9 @@
-import { compacted, concatBytes, NO_BYTES } from './bytes.ts'
+import { concatBytes, NO_BYTES } from './bytes.ts'
 import { note } from './context.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
-import type { Gathered, Intake, IntakeEnd } from './intake.ts'
+import type { Kept } from './gathering.ts'
+import type { Intake, IntakeEnd } from './intake.ts'
 import { newObjectKey, tailKey } from './keys.ts'
 import type { OpenUpload } from './open-upload.ts'
 import { rollSegment } from './segments.ts'
@@ -20,7 +21,7 @@ export type AppendEnd = Exclude<IntakeEnd, 'open'> | 'wanted' | 'stopped'
 export interface Appended {
   readonly end: AppendEnd
   /** All bytes of a small upload, in memory, when they complete it and no multipart upload is open; else null. */
-  readonly whole: Gathered | null
+  readonly whole: Kept | null
 }
 
 type FlushReason = 'end' | 'cut' | 'wanted' | 'inspect' | 'age' | 'memory'
@@ -133,7 +134,7 @@ export class Appender {
 
   /** A HEAD asks. True: nothing comes any more, so the request is cut and its bytes show. */
   async #inspected(): Promise<boolean> {
-    if (Date.now() - this.#intake.lastByteAt >= this.#deps.settings.inspectStallMs) return true
+    if (this.#intake.quietMs >= this.#deps.settings.inspectStallMs) return true
     const due = !this.#intake.unverified && Date.now() - this.#flushedAt >= FLUSH_EVERY_MS
     if (due) await this.#flush('inspect')
     this.#deps.holds.answer(this.#open.hold, this.#open.offset)
@@ -141,7 +142,7 @@ export class Appender {
   }
 
   /** What is left when reading ended: the last part, a whole small file for the finish, or a tail. */
-  async #last(end: AppendEnd): Promise<Gathered | null> {
+  async #last(end: AppendEnd): Promise<Kept | null> {
     const { row } = this.#open
     if (end === 'overrun') this.#intake.take(this.#intake.bytes).release(true)
     const rest = this.#intake.bytes
@@ -158,7 +159,7 @@ export class Appender {
     return null
   }
 
-  async #gatherWhole(): Promise<Gathered> {
+  async #gatherWhole(): Promise<Kept> {
     await this.#settle()
     await this.#begin()
     const before = await this.#open.tailBytes()
@@ -204,7 +205,7 @@ export class Appender {
     return this.#open.session.tails.length > 0 ? this.#open.tailBytes() : NO_BYTES
   }
 
-  #track(piece: Gathered, end: number, bytes: Bytes, send: (bytes: Bytes) => Promise<Part | null>): void {
+  #track(piece: Kept, end: number, bytes: Bytes, send: (bytes: Bytes) => Promise<Part | null>): void {
     const before = this.#inFlight.at(-1) ?? Promise.resolve()
     const absorbed = this.#open.session.tails
     const sent = send(bytes)
@@ -276,7 +277,7 @@ export class Appender {
   }
 
   /** `last`: nothing of this request comes behind it. */
-  async #putTail(piece: Gathered, last: boolean): Promise<void> {
+  async #putTail(piece: Kept, last: boolean): Promise<void> {
     const { session, hold, row } = this.#open
     const absorb = tailsToAbsorb(session.tails, piece.bytes.length)
     const kept = session.tails.slice(0, session.tails.length - absorb)
@@ -292,11 +293,12 @@ export class Appender {
     const moved = { offset: end, tails: [...kept, tail], tailed: true }
     if (last && this.#nobodyWaits(end)) await this.#open.saveLast(moved)
     else await this.#open.save(moved)
+    if (absorb === 0) this.#deps.tails.adopt(key, piece)
+    else {
+      this.#deps.tails.copy(key, bytes)
+      piece.release(true)
+    }
     this.#open.forgetTails(absorbed)
-    // Small chunks lie in blocks, of which a tail must not keep a whole one alive, and which are used again.
-    const cached = compacted(bytes, piece.pooled)
-    piece.release(true)
-    this.#deps.tails.set(key, cached)
   }
 
   /** Before the first byte is stored the row says so, and the generation is raised. */

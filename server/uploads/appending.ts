@@ -5,7 +5,8 @@ import type { Context } from './context.ts'
 import { allowedRow, expiryFromNow, knownRow, note, refuseGone, refuseWhenStopping } from './context.ts'
 import { UploadError } from './errors.ts'
 import { finishUpload } from './finish.ts'
-import { type Gathered, Intake } from './intake.ts'
+import type { Kept } from './gathering.ts'
+import { Intake } from './intake.ts'
 import type { SeenRow } from './known-rows.ts'
 import type { OpenUpload } from './open-upload.ts'
 import { openUpload } from './opening.ts'
@@ -112,8 +113,8 @@ export async function takeBody(
   }
 }
 
-/** Gives the bytes back when `stored` settles; their blocks are for reuse only when nothing failed. */
-export async function releasing<T>(bytes: Gathered | null, stored: Promise<T>): Promise<T> {
+/** Gives the bytes back when `stored` settles; their pages are for reuse only when nothing failed. */
+export async function releasing<T>(bytes: Kept | null, stored: Promise<T>): Promise<T> {
   try {
     const result = await stored
     bytes?.release(true)
@@ -134,6 +135,7 @@ export function newIntake(context: Context, request: Incoming, limit: number): I
     memory,
     pool,
     received: (bytes) => events.received(bytes),
+    ...(request.connection ? { connection: request.connection } : {}),
     ...(request.verification ? { verification: request.verification } : {}),
   })
 }

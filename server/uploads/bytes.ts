@@ -3,8 +3,6 @@ import type { Bytes } from './words.ts'
 
 export const NO_BYTES: Bytes = { chunks: [], length: 0 }
 
-/** Chunks below this are copied together rather than kept one by one. */
-const SMALL = 16 * 1024
 /** Bytes a piece on average, from which on CRCs are combined. */
 const WORTH_COMBINING = 64 * 1024
 
@@ -58,37 +56,9 @@ export function splitBytes(bytes: Bytes, count: number): [Bytes, Bytes] {
   return [bytes, NO_BYTES]
 }
 
-/**
- * The same bytes, to be kept: without slices of larger buffers, without many small ones, and without what lies in
- * `borrowed` memory; those are copied together.
- */
-export function compacted(bytes: Bytes, borrowed: ReadonlySet<ArrayBufferLike>): Bytes {
-  const chunks: Buffer[] = []
-  let loose: Buffer[] = []
-  const gather = (): void => {
-    if (loose.length > 0) chunks.push(joined(loose))
-    loose = []
-  }
-  for (const chunk of bytes.chunks) {
-    const wasteful = chunk.length < SMALL || chunk.buffer.byteLength > chunk.length * 1.25
-    if (wasteful || borrowed.has(chunk.buffer)) {
-      loose.push(chunk)
-    } else {
-      gather()
-      chunks.push(chunk)
-    }
-  }
-  gather()
-  const same = { chunks, length: bytes.length }
+/** `copy` has the same bytes: their CRC need not be worked out again. */
+export function sameSum(bytes: Bytes, copy: Bytes): Bytes {
   const sum = sums.get(bytes)
-  if (sum !== undefined) sums.set(same, sum)
-  return same
-}
-
-/** In memory of its own: Node would put a small one into a buffer that others share. */
-function joined(chunks: readonly Buffer[]): Buffer {
-  const whole = Buffer.allocUnsafeSlow(chunks.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const chunk of chunks) at += chunk.copy(whole, at)
-  return whole
+  if (sum !== undefined) sums.set(copy, sum)
+  return copy
 }

@@ -214,12 +214,14 @@ export async function gather<T>(
   use: (bytes: Bytes) => Promise<T>,
 ): Promise<T> {
   const length = piece.end - piece.start
-  await deps.memory.room()
-  deps.memory.take(length)
+  const { memory } = deps
+  await memory.compositions.borrow(length)
+  memory.take(length)
   try {
     return await use(await readPiece(open, piece, behind))
   } finally {
-    deps.memory.give(length)
+    memory.give(length)
+    memory.compositions.repay(length)
   }
 }
 

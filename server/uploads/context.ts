@@ -1,11 +1,11 @@
 import type { Appender } from './appender.ts'
-import type { BlockPool } from './block-pool.ts'
 import { isPartial } from './concat.ts'
 import type { Deps } from './deps.ts'
 import { UploadError } from './errors.ts'
 import type { Finishes } from './finishes.ts'
 import type { KnownRows, SeenRow } from './known-rows.ts'
 import type { OpenUpload } from './open-upload.ts'
+import type { PagePool } from './page-pool.ts'
 import { type Action, requireAccess } from './policy.ts'
 import type { HistoryEntry } from './ports/records.ts'
 import { isGone, isUnfinished } from './states.ts'
@@ -14,7 +14,7 @@ import type { Principal, Upload, UploadId } from './words.ts'
 /** What the engine's calls share beside {@link Deps}: what runs in this process right now. */
 export interface Context extends Deps {
   readonly finishes: Finishes
-  readonly pool: BlockPool
+  readonly pool: PagePool
   readonly known: KnownRows
   readonly appenders: Set<Appender>
   /** True from the stop on: nothing new begins. */

@@ -1,6 +1,5 @@
 import type { Engine, EngineEvents, Gatekeeper } from './api.ts'
 import { append } from './appending.ts'
-import { BlockPool } from './block-pool.ts'
 import { concatenate } from './concatenating.ts'
 import { allowedRow, type Context } from './context.ts'
 import { create } from './creating.ts'
@@ -10,6 +9,7 @@ import { HoldKeeper } from './hold-keeper.ts'
 import { inspect } from './inspecting.ts'
 import { KnownRows } from './known-rows.ts'
 import { Memory } from './memory.ts'
+import { PagePool } from './page-pool.ts'
 import { listedOwner } from './policy.ts'
 import type { SecretsOf, Stores } from './ports/byte-store.ts'
 import type { Coordination } from './ports/coordination.ts'
@@ -60,13 +60,13 @@ const TIDY_MS = 10_000
 export async function createEngine(options: EngineOptions): Promise<Engine & { gauges(): EngineGauges }> {
   const { settings, stores, coordination, records, gatekeeper, events } = options
   let stopping = false
-  const tails = new TailCache()
   const memory = new Memory({
     limitBytes: options.memoryBytes,
     warningShare: options.memoryWarningShare,
     dropClean: (bytes) => tails.drop(bytes),
   })
-  tails.attach(memory)
+  const pool = new PagePool(settings.chunkBytes, settings.poolBlocks, memory)
+  const tails = new TailCache(pool, memory)
   const tidying = setInterval(() => tails.expire(), TIDY_MS)
   tidying.unref()
   const background = new Background(options.report ?? (() => {}))
@@ -85,7 +85,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine & { g
     background,
     gate: new WriteGate(options.maxWrites),
     finishes: new Finishes(background, settings.finishWaitMs),
-    pool: new BlockPool(settings.chunkBytes, settings.poolBlocks),
+    pool,
     known: new KnownRows(settings.leaseMs / 2),
     appenders: new Set(),
     stopping: () => stopping,

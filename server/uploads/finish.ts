@@ -151,7 +151,9 @@ async function lastPart(open: OpenUpload, key: string, multipartId: string): Pro
   const part = await open.write(bytes, true, (piece, options) =>
     open.store.uploadPart(key, multipartId, number, piece, options),
   )
-  if (part) await open.save({ tails: [] }, [part])
+  if (!part) return
+  await open.save({ tails: [] }, [part])
+  open.forgetTails(tails)
 }
 
 /** What the object was made of: segments that were copied from, and tails. */

@@ -1,11 +1,13 @@
 import type { Verification } from './api.ts'
-import type { BlockPool } from './block-pool.ts'
-import { splitBytes } from './bytes.ts'
+import { Gathering, type Kept } from './gathering.ts'
 import type { Holder, Memory } from './memory.ts'
-import type { Body, Bytes } from './words.ts'
+import type { PagePool } from './page-pool.ts'
+import type { Body } from './words.ts'
 
-/** Chunks below this size are copied into a block; larger ones are kept as they came. */
-const SMALL_CHUNK = 4096
+/** A body of at most this size is small: it is read also when little is left of the budget. */
+const SMALL_BODY = 64 * 1024
+/** A small body that takes longer than this is a slow one. */
+const SMALL_MS = 2000
 
 export interface IntakeOptions {
   readonly body: Body
@@ -14,7 +16,9 @@ export interface IntakeOptions {
   readonly limit: number
   readonly idleMs: number
   readonly memory: Memory
-  readonly pool: BlockPool
+  readonly pool: PagePool
+  /** Stops and restarts the connection itself: a paused stream would still take in a chunk or two. */
+  readonly connection?: { rest(): void; readOn(): void }
   /** Told how many bytes came. */
   readonly received: (bytes: number) => void
   /** Told every byte; see {@link Intake.unverified}. */
@@ -33,30 +37,25 @@ export type IntakeEnd =
   /** The body is longer than the limit. */
   | 'overrun'
 
-/** Bytes taken from an intake. */
-export interface Gathered {
-  readonly bytes: Bytes
-  /** The memory of the blocks that some of them lie in, which is used again after the release. */
-  readonly pooled: ReadonlySet<ArrayBufferLike>
-  /** To be called once they are stored or given up. `reuse`: nobody points into them any more, not even a socket. */
-  release(reuse: boolean): void
-}
-
 /**
- * Reads a request's own stream and gathers what comes, without joining it: 'data' listeners, paused while a full
- * part waits or the budget is spent. One waits on it with {@link wait}; flags say what there is to do.
+ * Reads a request's own stream and gathers what comes: 'data' listeners, paused while a full part waits or the budget
+ * is spent. One waits on it with {@link wait}; flags say what there is to do.
  */
 export class Intake implements Holder {
   readonly #options: IntakeOptions
-  #chunks: Buffer[] = []
-  #bytes = 0
+  readonly #gathering: Gathering
   #target = Number.POSITIVE_INFINITY
-  #block: { buffer: Buffer; used: number } | null = null
-  #blocks: Buffer[] = []
   #idle: NodeJS.Timeout | null = null
+  #idleMs = 0
+  /** How long it may still be quiet. */
+  #idleLeft: number
+  /** The last byte, or when bytes were asked for again. */
+  #quietSince = 0
   #wake: (() => void) | null = null
   #paused = true
+  #atRest = false
   #started = false
+  readonly #startedAt = Date.now()
   #verification: Verification | null
   received = 0
   end: IntakeEnd = 'open'
@@ -68,6 +67,8 @@ export class Intake implements Holder {
 
   constructor(options: IntakeOptions) {
     this.#options = options
+    this.#gathering = new Gathering(options.pool)
+    this.#idleLeft = options.idleMs
     this.#verification = options.verification ?? null
   }
 
@@ -88,11 +89,21 @@ export class Intake implements Holder {
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.#gathering.length
   }
 
   get flushableBytes(): number {
-    return this.flushAsked || this.end !== 'open' ? 0 : this.#bytes
+    return this.flushAsked || this.end !== 'open' || this.small ? 0 : this.bytes
+  }
+
+  get small(): boolean {
+    const { bodyLength } = this.#options
+    return bodyLength !== null && bodyLength <= SMALL_BODY && Date.now() - this.#startedAt < SMALL_MS
+  }
+
+  /** For how long it has been asked for bytes and did not bring any; 0 while it is not read. */
+  get quietMs(): number {
+    return this.#paused ? 0 : Date.now() - this.#quietSince
   }
 
   requestFlush(): void {
@@ -114,20 +125,53 @@ export class Intake implements Holder {
     else if (body.destroyed) this.#onCut()
   }
 
-  /** Reads on until `target` bytes are gathered. */
+  /** Reads on until `target` bytes are gathered, as soon as the budget allows. */
   resume(target: number): void {
     this.#target = target
-    if (!this.#paused || this.end !== 'open' || this.#bytes >= target) return
+    if (!this.#paused || this.end !== 'open' || this.bytes >= target) return
+    if (!this.#options.memory.mayRead(this)) {
+      this.#stopConnection()
+      return
+    }
     this.#paused = false
     this.#tick()
     this.#options.body.resume()
+    this.#startConnection()
+  }
+
+  /** {@link Holder.rest} */
+  rest(): void {
+    this.#pauseBody()
+    this.#stopConnection()
+  }
+
+  /** {@link Holder.readOn} */
+  readOn(): void {
+    if (this.end === 'open' && this.bytes < this.#target) this.resume(this.#target)
   }
 
   pause(): void {
+    this.#options.memory.readsNoMore(this)
+    this.#pauseBody()
+  }
+
+  #pauseBody(): void {
     if (this.#paused) return
     this.#paused = true
     this.#stopTimer()
     this.#options.body.pause()
+  }
+
+  #stopConnection(): void {
+    if (this.#atRest) return
+    this.#atRest = true
+    this.#options.connection?.rest()
+  }
+
+  #startConnection(): void {
+    if (!this.#atRest) return
+    this.#atRest = false
+    this.#options.connection?.readOn()
   }
 
   /** Stops listening and gives back what is left. */
@@ -136,15 +180,16 @@ export class Intake implements Holder {
     if (!this.#started) return
     this.pause()
     memory.leave(this)
+    this.#startConnection()
     body.off('data', this.#onData)
     body.off('end', this.#onEnd)
     body.off('close', this.#onCut)
-    this.take(this.#bytes).release(true)
+    this.take(this.bytes).release(true)
   }
 
   /** Resolves when a part is full, reading stopped, or somebody called {@link poke}. */
   wait(): Promise<void> {
-    if (this.end !== 'open' || this.#bytes >= this.#target || this.flushAsked) return Promise.resolve()
+    if (this.end !== 'open' || this.bytes >= this.#target || this.flushAsked) return Promise.resolve()
     return new Promise((resolve) => {
       this.#wake = resolve
     })
@@ -157,28 +202,10 @@ export class Intake implements Holder {
   }
 
   /** The first `count` gathered bytes. They count against the budget until released. */
-  take(count: number): Gathered {
-    const { memory, pool } = this.#options
-    const [bytes, rest] = splitBytes({ chunks: this.#chunks, length: this.#bytes }, count)
-    // A block that both sides point into is left to the garbage collector.
-    const blocks = rest.length === 0 ? this.#blocks : []
-    const pooled = new Set(this.#blocks.map(({ buffer }) => buffer))
-    this.#chunks = [...rest.chunks]
-    this.#bytes = rest.length
-    this.#block = null
-    this.#blocks = []
+  take(count: number): Kept {
+    const taken = this.#gathering.take(count)
     this.since = Date.now()
-    let held = true
-    return {
-      bytes,
-      pooled,
-      release: (reuse) => {
-        if (!held) return
-        held = false
-        memory.give(bytes.length)
-        if (reuse) for (const block of blocks) pool.give(block)
-      },
-    }
+    return taken
   }
 
   #onData = (chunk: Buffer): void => {
@@ -191,48 +218,17 @@ export class Intake implements Holder {
       this.#stopAs('overrun')
       return
     }
-    if (this.#bytes === 0) this.since = this.lastByteAt
-    this.#keep(chunk)
-    this.#bytes += chunk.length
-    this.#options.memory.take(chunk.length)
-    if (this.#bytes >= this.#target) {
+    if (this.bytes === 0) this.since = this.lastByteAt
+    this.#quietSince = this.lastByteAt
+    this.#idleLeft = this.#options.idleMs
+    // The budget may put this very intake to rest meanwhile.
+    this.#gathering.append(chunk)
+    if (this.bytes >= this.#target) {
       this.pause()
       this.poke()
-    } else if (this.#options.memory.full) {
-      void this.#waitForRoom()
-    } else {
+    } else if (!this.#paused) {
       this.#tick()
     }
-  }
-
-  #keep(chunk: Buffer): void {
-    if (chunk.length >= SMALL_CHUNK) {
-      this.#chunks.push(chunk)
-      this.#block = null
-      return
-    }
-    let block = this.#block
-    if (!block || block.used + chunk.length > block.buffer.length) {
-      block = { buffer: this.#options.pool.take(), used: 0 }
-      this.#blocks.push(block.buffer)
-    }
-    const start = block.used
-    chunk.copy(block.buffer, start)
-    block.used += chunk.length
-    // Neighbours in one block are one chunk.
-    if (this.#block === block && this.#chunks.length > 0) {
-      const from = start - (this.#chunks.at(-1)?.length ?? 0)
-      this.#chunks[this.#chunks.length - 1] = block.buffer.subarray(from, block.used)
-    } else {
-      this.#chunks.push(block.buffer.subarray(start, block.used))
-    }
-    this.#block = block
-  }
-
-  async #waitForRoom(): Promise<void> {
-    this.pause()
-    await this.#options.memory.room()
-    if (this.end === 'open' && this.#bytes < this.#target) this.resume(this.#target)
   }
 
   #onEnd = (): void => this.#stopAs('ended')
@@ -247,14 +243,22 @@ export class Intake implements Holder {
     this.poke()
   }
 
-  /** The idle timer runs only while bytes are asked for. */
+  /** Quiet times add up only while bytes are asked for. */
   #tick(): void {
-    if (this.#idle) this.#idle.refresh()
-    else this.#idle = setTimeout(() => this.#stopAs('stalled'), this.#options.idleMs)
+    this.#quietSince = Date.now()
+    if (this.#idle && this.#idleMs === this.#idleLeft) {
+      this.#idle.refresh()
+      return
+    }
+    if (this.#idle) clearTimeout(this.#idle)
+    this.#idleMs = this.#idleLeft
+    this.#idle = setTimeout(() => this.#stopAs('stalled'), this.#idleMs)
   }
 
   #stopTimer(): void {
-    if (this.#idle) clearTimeout(this.#idle)
+    if (!this.#idle) return
+    clearTimeout(this.#idle)
     this.#idle = null
+    this.#idleLeft = Math.max(0, this.#idleLeft - (Date.now() - this.#quietSince))
   }
 }

@@ -27,6 +27,11 @@ export class OpenUpload {
   /** The session was moved here and not yet saved: {@link end} does it together with the release. */
   #heldBack = false
   #ended = false
+  /** Keys of cached tails that a write of ours may point into, and how much was read back for it. */
+  readonly #lent = new Set<string>()
+  #borrowed = 0
+  /** A write failed: what it was given is not used again. */
+  #failed = false
 
   constructor(deps: Deps, hold: Hold, row: Upload, session: Session, saved: boolean) {
     this.#deps = deps
@@ -161,32 +166,48 @@ export class OpenUpload {
   }
 
   /** Sends bytes through the write gate and the hold's signal; counts them while they are in flight. */
-  write<T>(bytes: Bytes, urgent: boolean, send: (piece: Piece, options: WriteHooks) => Promise<T>): Promise<T> {
-    return this.#deps.gate.run(() => {
-      this.hold.assert()
-      const onUnanswered = () => {
-        this.hold.unanswered = true
-      }
-      const put = () => send({ body: bytes, crc32: crc32Of(bytes) }, { signal: this.hold.signal, onUnanswered })
-      return countedTwice(this.#deps.memory, this.store, bytes, put)
-    }, urgent)
+  async write<T>(bytes: Bytes, urgent: boolean, send: (piece: Piece, options: WriteHooks) => Promise<T>): Promise<T> {
+    try {
+      return await this.#deps.gate.run(() => {
+        this.hold.assert()
+        const onUnanswered = () => {
+          this.hold.unanswered = true
+        }
+        const put = () => send({ body: bytes, crc32: crc32Of(bytes) }, { signal: this.hold.signal, onUnanswered })
+        return countedTwice(this.#deps.memory, this.store, bytes, put)
+      }, urgent)
+    } catch (error) {
+      this.#failed = true
+      throw error
+    }
   }
 
-  /** The bytes that `tails` (a chain without gaps) hold from `from` on, from memory or read back. */
+  /**
+   * The bytes that `tails` (a chain without gaps) hold from `from` on, from memory or read back. They stay until
+   * {@link forgetTails}, once the write that they are for was answered, or {@link close}.
+   */
   async tailBytes(tails: readonly Tail[] = this.#session.tails, from = tails[0]?.start ?? 0): Promise<Bytes> {
+    const known = tails.map((tail) => this.#lend(tail))
+    await this.#borrow(tails.filter((_, index) => known[index] === null))
     const all: Bytes[] = []
     let position = from
-    for (const tail of tails) {
+    for (const [index, tail] of tails.entries()) {
+      const bytes = known[index] ?? (await this.#readBack(tail))
       // A chain may overlap (longest first): only what lies past the position counts.
-      all.push(splitBytes(await this.#oneTail(tail), position - tail.start)[1])
+      all.push(splitBytes(bytes, position - tail.start)[1])
       position = tail.end
     }
     return concatBytes(...all)
   }
 
-  /** Nobody reads these tails any more: the session's, or some that a write took in. */
+  /** Nobody reads these tails any more: the session's, or some that a write took in, which was answered. */
   forgetTails(tails: readonly Tail[] = this.#session.tails): void {
-    for (const tail of tails) this.#deps.tails.delete(tailKey(this.#deps.settings.keys, this.#row.id, tail))
+    for (const tail of tails) {
+      const key = this.#keyOf(tail)
+      this.#deps.tails.delete(key, !this.#failed)
+      this.#lent.delete(key)
+    }
+    if (this.#lent.size === 0) this.#repay()
   }
 
   /** The parts that the session recorded for the open multipart upload. Throws hold_lost. */
@@ -197,23 +218,55 @@ export class OpenUpload {
     return parts
   }
 
-  async #oneTail(tail: Tail): Promise<Bytes> {
-    const key = tailKey(this.#deps.settings.keys, this.#row.id, tail)
-    const cached = this.#deps.tails.get(key)
-    if (cached) return cached
+  #keyOf(tail: Tail): string {
+    return tailKey(this.#deps.settings.keys, this.#row.id, tail)
+  }
+
+  #lend(tail: Tail): Bytes | null {
+    const key = this.#keyOf(tail)
+    // Once is enough: both would be given back together.
+    if (this.#lent.has(key)) this.#deps.tails.unlend(key)
+    const bytes = this.#deps.tails.lend(key)
+    if (bytes) this.#lent.add(key)
+    return bytes
+  }
+
+  /** Room for all that is missing at once: whoever waited with a part of it could wait for somebody who does, too. */
+  async #borrow(tails: readonly Tail[]): Promise<void> {
+    if (tails.length === 0) return
+    // What was read back before and is not given back yet must not be waited for by ourselves.
+    this.#repay()
+    const bytes = tails.reduce((sum, { start, end }) => sum + end - start, 0)
+    await this.#deps.memory.readBacks.borrow(bytes)
+    this.#borrowed = bytes
+    this.hold.assert()
+  }
+
+  #repay(): void {
+    if (this.#borrowed > 0) this.#deps.memory.readBacks.repay(this.#borrowed)
+    this.#borrowed = 0
+  }
+
+  async #readBack(tail: Tail): Promise<Bytes> {
+    const key = this.#keyOf(tail)
     const stream = await this.store.read(key, undefined, this.hold.signal)
-    const chunks: Buffer[] = []
-    let length = 0
-    for await (const chunk of stream ?? []) {
-      chunks.push(chunk)
-      length += chunk.length
+    const gathering = this.#deps.tails.gathering()
+    try {
+      for await (const chunk of stream ?? []) gathering.append(chunk)
+    } catch (error) {
+      gathering.take(gathering.length).release(true)
+      throw error
     }
+    const { length } = gathering
+    const kept = gathering.take(length)
     if (length !== tail.end - tail.start) {
+      kept.release(true)
       // Whoever ended the upload meanwhile deleted it: no fault then.
       await this.#stillOurs()
       throw new UploadError('internal', `Tail ${key} has ${length} bytes instead of ${tail.end - tail.start}.`)
     }
-    return { chunks, length }
+    this.#deps.tails.put(key, kept)
+    return this.#lend(tail) ?? kept.bytes
   }
 
   /** Throws hold_lost when the row has another generation by now. */
@@ -236,8 +289,19 @@ export class OpenUpload {
     await this.close()
   }
 
+  /** No write of ours is under way any more: nothing that {@link tailBytes} returned is used again. */
+  giveBack(): void {
+    for (const key of this.#lent) {
+      if (this.#failed) this.#deps.tails.delete(key)
+      else this.#deps.tails.unlend(key)
+    }
+    this.#lent.clear()
+    this.#repay()
+  }
+
   /** Lets go: for the next holder to go on from, or with nothing left behind. */
   async close(how: 'keep' | 'drop' = 'keep'): Promise<void> {
+    this.giveBack()
     if (this.#ended) return
     // Not a second time: what did not answer just now would only keep the client waiting.
     if (!this.hold.unanswered) await this.#saveHeldBack().catch(() => {})

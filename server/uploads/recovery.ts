@@ -35,7 +35,7 @@ export async function recover(
     if (hasCode(error, 'upload_gone')) await open.change({}, { enter: ['lost'] })
     throw error
   })
-  await restate(deps, open, segment, trusted)
+  await restate(deps, open, segment, trusted).finally(() => open.giveBack())
   note(deps, open, trusted ? 'takeover' : 'rebuild')
   return open
 }
@@ -107,7 +107,7 @@ async function restate(deps: Deps, open: OpenUpload, segment: Segment | null, tr
     await open.write(bytes, true, (piece, options) =>
       open.store.putObject(key, piece, { ...options, shortLived: true }),
     )
-    deps.tails.set(key, bytes)
+    deps.tails.copy(key, bytes)
     tails.push(tail)
   }
   await open.change({
@@ -120,6 +120,7 @@ async function restate(deps: Deps, open: OpenUpload, segment: Segment | null, tr
   })
   const tailed = tails.length > 0 || chain.length > 0 || (trusted?.tailed ?? true)
   await open.save({ multipartId: null, start, offset: end, tails, tailed })
+  open.forgetTails(chain)
 }
 
 /** Whole tails of exactly the row's tail generation, below what is unverified. */

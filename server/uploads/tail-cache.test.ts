@@ -1,41 +1,83 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { copyOf } from './gathering.ts'
 import { Memory } from './memory.ts'
+import { PagePool } from './page-pool.ts'
 import { TailCache } from './tail-cache.ts'
 
-function cacheOf(limitBytes: number): { cache: TailCache; memory: Memory } {
-  const cache = new TailCache()
-  const memory = new Memory({ limitBytes, warningShare: 0.8, dropClean: (bytes) => cache.drop(bytes) })
-  cache.attach(memory)
-  return { cache, memory }
+/** Pages of 100 bytes. */
+function cacheOf(limitBytes: number): { cache: TailCache; memory: Memory; pool: PagePool } {
+  const memory = new Memory({ limitBytes, warningShare: 0.7, dropClean: (bytes) => cache.drop(bytes) })
+  const pool = new PagePool(1600, 4, memory)
+  const cache: TailCache = new TailCache(pool, memory)
+  return { cache, memory, pool }
 }
 
-const bytesOf = (length: number) => ({ chunks: [Buffer.alloc(length)], length })
+const bytesOf = (length: number) => ({ chunks: [Buffer.alloc(length, 'tail')], length })
 
 test('entries count against the budget as long as they are there', () => {
-  const { cache, memory } = cacheOf(1000)
-  cache.set('a', bytesOf(100))
-  cache.set('a', bytesOf(200))
-  assert.equal(memory.usedBytes, 200)
+  const { cache, memory } = cacheOf(10_000)
+  cache.copy('a', bytesOf(10))
+  assert.equal(memory.usedBytes, 10)
+  cache.copy('a', bytesOf(250))
+  assert.equal(memory.usedBytes, 300, 'in pages, when it fills some')
   cache.delete('a')
   cache.delete('a')
   assert.equal(memory.usedBytes, 0)
 })
 
-test('when memory is short the longest unused goes first', () => {
+test('a tail keeps the pages it came in, unless they are much larger', () => {
+  const { cache, memory, pool } = cacheOf(10_000)
+  const kept = copyOf(pool, bytesOf(190))
+  cache.adopt('a', kept)
+  assert.equal(memory.usedBytes, 200)
+  assert.equal(cache.lend('a')?.chunks[0]?.buffer, kept.bytes.chunks[0]?.buffer)
+  cache.adopt('b', copyOf(pool, bytesOf(20)))
+  assert.equal(memory.usedBytes, 220)
+  assert.deepEqual(cache.lend('b'), bytesOf(20))
+})
+
+test('when memory is short the longest unused goes first, what is lent stays, and nothing is added', () => {
   const { cache, memory } = cacheOf(1000)
-  for (const key of ['a', 'b', 'c']) cache.set(key, bytesOf(250))
-  cache.get('a')
-  memory.take(200)
+  for (const key of ['a', 'b', 'c']) cache.copy(key, bytesOf(200))
+  cache.lend('a')
+  memory.take(290)
   assert.deepEqual(
-    ['a', 'b', 'c'].map((key) => cache.get(key) !== null),
+    ['a', 'b', 'c'].map((key) => cache.lend(key) !== null),
     [true, false, true],
   )
+  cache.drop(1000)
+  assert.equal(cache.size, 2)
+  cache.unlend('a')
+  cache.unlend('a')
+  memory.take(30)
+  assert.deepEqual([cache.lend('a'), cache.size], [null, 1])
+  memory.take(300)
+  cache.copy('d', bytesOf(20))
+  assert.equal(cache.lend('d'), null)
+})
+
+test('pages that were lent are used again only once it is known that the write is over', () => {
+  const { cache, pool } = cacheOf(100_000)
+  const bufferOf = (key: string) => cache.lend(key)?.chunks[0]?.buffer
+  const fill = (key: string): void => cache.copy(key, bytesOf(1600))
+  for (const key of ['written', 'unknown', 'twice', 'free']) fill(key)
+  const written = bufferOf('written')
+  const unknown = bufferOf('unknown')
+  const twice = bufferOf('twice')
+  cache.lend('twice')
+  cache.delete('written', true)
+  cache.delete('unknown')
+  cache.delete('twice', true)
+  cache.delete('free')
+  const next = Array.from({ length: 6 }, () => copyOf(pool, bytesOf(1600)).bytes.chunks[0]?.buffer)
+  assert.ok(next.includes(written))
+  assert.ok(!next.includes(unknown) && !next.includes(twice))
 })
 
 test('what nobody uses goes by itself', () => {
   const { cache, memory } = cacheOf(1000)
-  cache.set('a', bytesOf(100))
+  cache.copy('a', bytesOf(100))
   cache.expire(Date.now() + 29_000)
   assert.equal(cache.size, 1)
   cache.expire(Date.now() + 31_000)

@@ -1,27 +1,35 @@
+import { sameSum } from './bytes.ts'
+import { copyOf, Gathering, type Kept } from './gathering.ts'
 import type { Memory } from './memory.ts'
+import type { PagePool } from './page-pool.ts'
 import type { Bytes } from './words.ts'
 
 /** Tails that nobody asked for during this time belong to a client that pauses, or to one that went elsewhere. */
 const KEEP_MS = 30_000
+/** A tail keeps the pages it came in as long as they are not much larger than it is. */
+const LOOSE = 1.5
 
 interface Entry {
-  readonly bytes: Bytes
+  readonly kept: Kept
   usedAt: number
+  /** Writes that may point into it. */
+  lent: number
 }
 
 /**
  * Bytes of tails that are durable already, kept so that the part they belong to need not be read back.
  * Keyed by the tail's object key, which is never written twice, so an entry can be missing but never wrong.
- * The longest unused goes first; all may go at any time, and each goes when it was not used for a while: the upload
- * may go on in another instance, which nobody tells this one.
+ * The longest unused goes first; all but what is lent may go at any time, and each goes when it was not used for a
+ * while: the upload may go on in another instance, which nobody tells this one.
  */
 export class TailCache {
+  readonly #pool: PagePool
+  readonly #memory: Memory
   /** In the order of their last use. */
   readonly #entries = new Map<string, Entry>()
-  #memory: Memory | null = null
 
-  /** Entries count against the budget. */
-  attach(memory: Memory): void {
+  constructor(pool: PagePool, memory: Memory) {
+    this.#pool = pool
     this.#memory = memory
   }
 
@@ -29,27 +37,60 @@ export class TailCache {
     return this.#entries.size
   }
 
-  get(key: string): Bytes | null {
+  /**
+   * Lends the bytes for a write: they stay until {@link unlend}, or {@link delete} once the write was answered. Where
+   * neither comes they are left to the garbage collector in the end.
+   */
+  lend(key: string): Bytes | null {
     const entry = this.#entries.get(key)
     if (!entry) return null
+    entry.lent++
+    entry.usedAt = Date.now()
     this.#entries.delete(key)
-    this.#entries.set(key, { bytes: entry.bytes, usedAt: Date.now() })
-    return entry.bytes
+    this.#entries.set(key, entry)
+    return entry.kept.bytes
   }
 
-  /** `bytes` must hold no more memory than their length says: no slices of larger buffers. */
-  set(key: string, bytes: Bytes): void {
+  /** The write is over, and nobody points into the bytes for its sake any more. */
+  unlend(key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry && entry.lent > 0) entry.lent--
+  }
+
+  /** Where to gather bytes that are to be {@link put}. */
+  gathering(): Gathering {
+    return new Gathering(this.#pool)
+  }
+
+  /** Keeps a copy, unless memory is short. */
+  copy(key: string, bytes: Bytes): void {
+    if (!this.#memory.tight) this.put(key, this.#compact(bytes))
+  }
+
+  /** Keeps bytes that were just stored and takes them over; when memory is short they are given back instead. */
+  adopt(key: string, kept: Kept): void {
+    const { bytes, heldBytes } = kept
+    if (!this.#memory.tight && heldBytes <= LOOSE * bytes.length) {
+      this.put(key, kept)
+    } else {
+      this.copy(key, bytes)
+      kept.release(true)
+    }
+  }
+
+  /** Keeps bytes that were read back, whatever the budget says: they are about to be lent. */
+  put(key: string, kept: Kept): void {
     this.delete(key)
     this.expire()
-    this.#entries.set(key, { bytes, usedAt: Date.now() })
-    this.#memory?.take(bytes.length)
+    this.#entries.set(key, { kept, usedAt: Date.now(), lent: 0 })
   }
 
-  delete(key: string): void {
+  /** Whoever lent it and deletes it says with `answered` that its write is over. */
+  delete(key: string, answered = false): void {
     const entry = this.#entries.get(key)
     if (!entry) return
     this.#entries.delete(key)
-    this.#memory?.give(entry.bytes.length)
+    entry.kept.release(entry.lent === 0 || (answered && entry.lent === 1))
   }
 
   /** Drops what was not used for {@link KEEP_MS}. */
@@ -63,11 +104,36 @@ export class TailCache {
   /** Drops the longest unused until `bytes` are free; returns how many were freed. */
   drop(bytes: number): number {
     let freed = 0
-    for (const [key, entry] of this.#entries) {
+    for (const [key, { kept, lent }] of this.#entries) {
       if (freed >= bytes) break
-      freed += entry.bytes.length
+      if (lent > 0) continue
+      freed += kept.heldBytes
       this.delete(key)
     }
     return freed
   }
+
+  /** In pages when it fills some; a small one is a buffer of its own size. */
+  #compact(bytes: Bytes): Kept {
+    if (bytes.length >= this.#pool.pageBytes) {
+      const kept = copyOf(this.#pool, bytes)
+      sameSum(bytes, kept.bytes)
+      return kept
+    }
+    const memory = this.#memory
+    memory.take(bytes.length)
+    return {
+      bytes: sameSum(bytes, { chunks: [joined(bytes)], length: bytes.length }),
+      heldBytes: bytes.length,
+      release: () => memory.give(bytes.length),
+    }
+  }
+}
+
+/** In memory of its own: Node would put a small one into a buffer that others share. */
+function joined({ chunks, length }: Bytes): Buffer {
+  const whole = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const chunk of chunks) at += chunk.copy(whole, at)
+  return whole
 }

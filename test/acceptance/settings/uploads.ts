@@ -108,7 +108,7 @@ export function uploadSettings(): void {
       const tus = new Tus(service.url)
       const path = await tus.create({ length: 100 })
       const wire = await tus.stalled(path, 0, 100, 'a'.repeat(40))
-      await eventually(async () => (await metric(service, 'upload_memory_bytes')) === 40, 'the bytes are there')
+      await eventually(async () => (await metric(service, 'upload_memory_bytes')) >= 40, 'the bytes are there')
       if (cut) {
         const answer = wire.answer('PATCH')
         await eventually(async () => (await tus.offset(path)) === 40 && settled(answer), 'a HEAD cuts the body')
@@ -129,7 +129,7 @@ export function uploadSettings(): void {
       const tus = new Tus(service.url)
       const path = await tus.create({ length: 100 })
       const wire = await tus.stalled(path, 0, 100, 'a'.repeat(40))
-      await eventually(async () => (await metric(service, 'upload_memory_bytes')) === 40, 'the bytes are there')
+      await eventually(async () => (await metric(service, 'upload_memory_bytes')) >= 40, 'the bytes are there')
       await service.kill()
       wire.socket.destroy()
       return path

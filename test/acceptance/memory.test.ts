@@ -1,0 +1,103 @@
+/**
+ * What many slow clients cost in memory (docs/performance.md): resident memory from /proc every 50 ms stays under a
+ * bound and flat, small files are not delayed, and the metrics show what happens. The store takes bytes and keeps none.
+ */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freshWorld, type RunningService, startService, type World } from '../support/service.ts'
+import { metric } from './settings/stage.ts'
+import { ResidentWatch, residentMiB, startCrowd } from './support/crowd.ts'
+import { type Sink, startSink } from './support/sink.ts'
+import { Tus } from './support/tus.ts'
+
+const LONG = process.env.TEST_LONG === '1'
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/**
+ * The cost table's crowd on an instance with the capacities of `.env.production` and a limit of 512 MiB; and a smaller
+ * one with a budget that it would fill four times over, so that one that is not kept would be seen.
+ */
+const CROWD = LONG
+  ? { count: 1000, seconds: 90, limitMb: '512', budgetMb: undefined, bound: () => 512 }
+  : { count: 300, seconds: 15, limitMb: '512', budgetMb: '32', bound: (idle: number) => idle + 32 + 110 }
+
+let sink: Sink
+let world: World
+
+before(async () => {
+  sink = await startSink()
+  world = await freshWorld(sink.s3)
+})
+
+after(async () => {
+  await world?.remove()
+  await sink?.stop()
+})
+
+function start(env: Readonly<Record<string, string | undefined>>): Promise<RunningService> {
+  const capacities = {
+    WORKER_IN_SERVER: 'false',
+    MAX_CONCURRENT_UPLOADS: '25',
+    BUFFER_POOL_SIZE: '32',
+    DB_POOL_MIN: '10',
+    DB_POOL_MAX: '50',
+    REDIS_POOL_MIN: '5',
+    REDIS_POOL_MAX: '25',
+  }
+  return startService({ mode: 'production', env: { ...world.env, ...capacities, ...env } })
+}
+
+const { count, seconds } = CROWD
+const sample = LONG ? '' : '; TEST_LONG=1: 1,000 for 90 s within 512 MiB'
+
+test(`${count} clients at 64 KiB/s, a tenth of them stalled, for ${seconds} s: memory is bounded and flat${sample}`, async (t) => {
+  const service = await start({ MEMORY_LIMIT_MB: CROWD.limitMb, UPLOAD_MEMORY_MB: CROWD.budgetMb })
+  t.after(() => service.kill())
+  for (let round = 0; round < 50; round++) await new Tus(service.url).post({ length: 100, body: 'x'.repeat(100) })
+  const idle = await residentMiB(service.pid)
+  const budget = await metric(service, 'upload_memory_budget_bytes')
+  const crowd = startCrowd({
+    origin: service.url,
+    count,
+    stalled: count / 10,
+    bytesASecond: 64 * KIB,
+    firstBytes: 64 * KIB,
+    seconds,
+  })
+  await crowd.open
+  const watch = new ResidentWatch(service.pid)
+  const gauges: { used: number; waiting: number }[] = []
+  const asking = new AbortController()
+  const asked = (async () => {
+    while (!asking.signal.aborted) {
+      const [used, waiting] = await Promise.all([
+        metric(service, 'upload_memory_bytes'),
+        metric(service, 'upload_sockets_waiting'),
+      ])
+      gauges.push({ used, waiting })
+      await sleep(500)
+    }
+  })()
+  const report = await crowd.report.finally(() => asking.abort())
+  await watch.stop()
+  await asked
+
+  const middle = watch.mean(1 / 3, 2 / 3)
+  const end = watch.mean(2 / 3, 1)
+  const slowest = Math.max(...report.smallMs)
+  const most = Math.max(...gauges.map(({ used }) => used))
+  const waiting = Math.max(...gauges.map((gauge) => gauge.waiting))
+  const rate = report.sentBytes / seconds / (count * 0.9) / KIB
+  const seen = `idle ${idle.toFixed()}, middle ${middle.toFixed()}, end ${end.toFixed()}, peak ${watch.peak.toFixed()} MiB of ${watch.samples.length} samples; ${rate.toFixed(1)} KiB/s each; ${report.smallMs.length} small files, slowest ${slowest.toFixed()} ms; at most ${(most / MIB).toFixed(1)} of ${budget / MIB} MiB and ${waiting} sockets waiting`
+  t.diagnostic(seen)
+
+  assert.deepEqual(report.faults, [], seen)
+  assert.ok(watch.peak <= CROWD.bound(idle), `resident memory went past ${CROWD.bound(idle).toFixed()} MiB: ${seen}`)
+  assert.ok(end <= middle * 1.05 + 8, `resident memory grows: ${seen}`)
+  assert.ok(most > 0 && most <= budget, `upload bytes in memory are over their budget: ${seen}`)
+  assert.ok(report.smallMs.length >= seconds, `only ${report.smallMs.length} small files in ${seconds} s: ${seen}`)
+  assert.ok(slowest < 5000, `small files wait for slow clients: ${seen}`)
+  assert.ok(report.sentBytes > seconds * count * 0.9 * 32 * KIB, `slow clients did not get on: ${seen}`)
+})
