@@ -10,11 +10,12 @@ import { join } from 'node:path'
 import { startServices } from '../test/support/provision/start-all.ts'
 import { testServices } from '../test/support/services.ts'
 import { type DiscardStore, startDiscardStore } from './discard-store.ts'
+import { measureHandovers } from './handover.ts'
 import { Load } from './load/driver.ts'
 import { type Measured, measure } from './measure.ts'
 import { measureSlow, type SlowFigures } from './memory.ts'
 import { plan } from './plan.ts'
-import { cpuTable, machine, slowTable, storeTable, takeoverTable, workersTable } from './report.ts'
+import { cpuTable, handoverTable, machine, slowTable, storeTable, takeoverTable, workersTable } from './report.ts'
 import { hasTusd, type MeasuredServer, type ServerName, startServer } from './servers.ts'
 import { measureTakeovers } from './takeover.ts'
 import { measureWorkers } from './workers.ts'
@@ -82,6 +83,8 @@ async function onStore(sections: string[], load: Load, store: DiscardStore): Pro
     if (takes('takeover') && plain) {
       say('takeovers')
       sections.push(`### Takeover\n\n${takeoverTable(await measureTakeovers(store.s3, load, plain, 20))}`)
+      say('hand-overs')
+      sections.push(handoverTable(await measureHandovers(store.s3, 40)))
     }
   } finally {
     await Promise.all(servers.map((server) => server.remove()))

@@ -1,5 +1,6 @@
 /** The figures as tables. */
 import { cpus } from 'node:os'
+import { type Handover, type Handovers, QUEUED } from './handover.ts'
 import type { Measured, Run } from './measure.ts'
 import type { SlowFigures, SlowLoad } from './memory.ts'
 import type { PlannedWork } from './plan.ts'
@@ -113,6 +114,33 @@ export function takeoverTable({ live, killed, plain }: Takeovers): string {
       row('ours, of a PATCH that is open on another instance, its 256 KiB flushed', live),
       row('ours, of an instance killed with -9 (lease 3 s)', killed),
       row('@tus/server, of a PATCH that is open in the same process', plain),
+    ],
+  )
+}
+
+/** What a hand-over consists of; the flush itself lies between its two parts. */
+export function handoverTable({ quiet, queued }: Handovers): string {
+  const row = (what: string, of: keyof Handover, target: string): Row => {
+    const cells = [quiet, queued].flatMap((all) => {
+      const times = all.map((each) => each[of])
+      return [figure(quantile(times, 0.5)), figure(quantile(times, 0.99))]
+    })
+    return [what, ...cells, target, quiet.length]
+  }
+  return table(
+    [
+      'hand-over, ms',
+      'quiet, p50',
+      'p99',
+      `${QUEUED} writes and ${QUEUED} that wait, p50`,
+      'p99',
+      'to reach',
+      'samples',
+    ],
+    [
+      row('from asking until the holder stores what it has', 'stop', '20'),
+      row('from the last answer of the store to the grant', 'grant', '30'),
+      row('from asking to the answer', 'whole', 'p99 1000'),
     ],
   )
 }
