@@ -8,6 +8,18 @@ import type { Tables } from './schema.ts'
 export function createHousekeeping(db: Kysely<Tables>): Housekeeping {
   return {
     lease: (name, holder, forMs) => guarded(() => lease(db, name, holder, forMs)),
+    bucketsSince: (time) =>
+      guarded(async () => {
+        const rows = await db
+          .selectFrom('uploads')
+          .select('bucket')
+          .distinct()
+          .where('bucket', 'is not', null)
+          // Ids are in the order of their times, and have an index.
+          .where(sql<boolean>`id >= ${idAt(time ?? 0)}::uuid`)
+          .execute()
+        return rows.flatMap(({ bucket }) => bucket ?? [])
+      }),
     rowsOf: (ids) =>
       guarded(async () => {
         if (ids.length === 0) return new Map()
@@ -19,6 +31,12 @@ export function createHousekeeping(db: Kysely<Tables>): Housekeeping {
         return new Map(rows.map((row) => [row.id, toUpload(row)]))
       }),
   }
+}
+
+/** What every UUIDv7 that was made since then comes behind. */
+function idAt(time: number): string {
+  const hex = Math.max(0, Math.floor(time)).toString(16).padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`
 }
 
 /** By the database's clock. The conflict's row lock lets one of several takers win. */

@@ -17,7 +17,7 @@ import { FileByteStore } from './storage/file/index.ts'
 import { oneStore } from './uploads/one-store.ts'
 import type { ByteStore, Stores } from './uploads/ports/byte-store.ts'
 import type { Coordination } from './uploads/ports/coordination.ts'
-import type { Inventory } from './uploads/ports/housekeeping.ts'
+import type { Place } from './uploads/ports/housekeeping.ts'
 
 /**
  * Opens the database that the configuration chose; Postgres may be away. `onRebuilt`: what an embedded one had lost, once
@@ -35,8 +35,8 @@ export interface OpenStore {
   readonly store: ByteStore
   /** The store of each upload; they are closed with `store`. */
   readonly stores: Stores
-  /** What is in it, for the sweeper. */
-  readonly inventory: Inventory
+  /** What the sweeper looks through: where new uploads go, and these buckets, which rows name. */
+  places(buckets: readonly string[]): readonly Place[]
   /** Throws when the bucket does not exist or would lose uploads; `store_unavailable` while the store is away: to be asked again. */
   ready(): Promise<void>
 }
@@ -46,7 +46,7 @@ export async function openStore(config: Config, log: Pick<ServiceLog, 'bucket'>)
   const { storage, uploads } = config
   if (storage.driver === 'file') {
     const store = await FileByteStore.open({ root: storage.directory, readHighWaterMark: uploads.streamBufferBytes })
-    return { store, stores: oneStore(store), inventory: store, ready: async () => {} }
+    return { store, stores: oneStore(store), places: () => [{ store, inventory: store }], ready: async () => {} }
   }
   return openS3(storage.s3, config, log)
 }

@@ -4,7 +4,7 @@ import type { Queue } from '../hooks/queue/port.ts'
 import { createRelay, type Relay } from '../hooks/relay.ts'
 import type { Link } from './cluster/link.ts'
 import type { Config } from './config/config.ts'
-import { openCoordination, openQueue, openRecords, openStore } from './drivers.ts'
+import { type OpenStore, openCoordination, openQueue, openRecords, openStore } from './drivers.ts'
 import { openEncryption } from './encryption.ts'
 import { engineSettings } from './engine-settings.ts'
 import type { Log } from './observability/log.ts'
@@ -15,7 +15,6 @@ import { hooksOf } from './start-up.ts'
 import { createEngine } from './uploads/engine.ts'
 import type { ByteStore, Stores } from './uploads/ports/byte-store.ts'
 import type { Coordination } from './uploads/ports/coordination.ts'
-import type { Inventory } from './uploads/ports/housekeeping.ts'
 
 /** Names what ends a part; it runs before what was named earlier. */
 export type Before = (name: string, run: () => Promise<unknown>) => void
@@ -28,7 +27,8 @@ export interface Foundation {
   /** For what concerns no upload: probes, the sweeper. */
   readonly store: ByteStore
   readonly stores: Stores
-  readonly inventory: Inventory
+  /** What the sweeper looks through. */
+  readonly places: OpenStore['places']
   readonly coordination: Coordination
   readonly queue: Queue
   readonly relay: Relay
@@ -47,7 +47,7 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
   const database = await openRecords(config, log.rebuilt)
   before('database', () => database.close())
   const hooks = await hooksOf(config, log, database)
-  const { store: bareStore, stores: bareStores, inventory, ready: storeReady } = await openStore(config, log)
+  const { store: bareStore, stores: bareStores, places, ready: storeReady } = await openStore(config, log)
   before('storage', () => bareStore.close())
   const store = observedStore(bareStore, metrics.storage)
   const { stores, secretsOf } = openEncryption(
@@ -81,7 +81,7 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
   const unwatch = watchMemory({ limitBytes, threshold, onHigh: log.memoryHigh })
   before('memory watch', async () => unwatch())
   const ready = { store: storeReady, coordination: opened.ready }
-  return { metrics, database, hooks, store, stores, inventory, coordination, queue, relay, engine, ready }
+  return { metrics, database, hooks, store, stores, places, coordination, queue, relay, engine, ready }
 }
 
 function watch(

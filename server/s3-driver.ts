@@ -21,6 +21,8 @@ export function openS3(s3: S3Config, config: Config, log: Pick<Log, 'bucket'>): 
     readHighWaterMark: uploads.streamBufferBytes,
     // One more for an urgent write (WriteGate).
     maxSockets: uploads.maxConcurrentWrites + 1,
+    createBuckets: s3.createBucket,
+    onBucket: (bucket) => void look(bucket, s3, config, log),
     marks: { encryption: encryptionOf(s3.encryption), storageClass: s3.storageClass, tags: s3.tags },
     ...(s3.endpoint === null ? {} : { endpoint: s3.endpoint }),
     ...(s3.publicEndpoint === null ? {} : { publicEndpoint: s3.publicEndpoint }),
@@ -30,12 +32,19 @@ export function openS3(s3: S3Config, config: Config, log: Pick<Log, 'bucket'>): 
   return {
     store,
     stores,
-    inventory: store,
+    places: (buckets) => stores.inBuckets(buckets).map((each) => ({ store: each, inventory: each })),
     async ready() {
+      // Which buckets there will be, only tenants know: each is looked at when it is first used.
+      if (stores.perTenant) return store.ping()
       await store.ensureBucket(s3.createBucket)
       await check(store, s3, config, log)
     },
   }
+}
+
+/** The same while uploads go on: it only says, and a bucket that is not there or does not answer is for others to tell. */
+async function look(store: S3ByteStore, s3: S3Config, config: Config, log: Pick<Log, 'bucket'>): Promise<void> {
+  await check(store, { ...s3, bucketChecks: s3.bucketChecks === 'off' ? 'off' : 'warn' }, config, log).catch(() => {})
 }
 
 /** Says what the bucket's own configuration does to uploads. Throws {@link BucketUnfit} when they would lose bytes. */

@@ -59,7 +59,7 @@ export async function startService(
 function becomeWhole(
   config: Config,
   log: Log,
-  { metrics, database, hooks, store, stores, inventory, queue, relay, engine, ready }: Foundation,
+  { metrics, database, hooks, stores, places, queue, relay, engine, ready }: Foundation,
   health: Health,
   onFatal: (error: unknown) => void,
 ): { stop(): Promise<void> } {
@@ -73,7 +73,7 @@ function becomeWhole(
     ])
     if (abort.signal.aborted) return
     relay.start()
-    started.push(startHousekeeping(config, { engine, database, store, inventory, metrics, log }))
+    started.push(startHousekeeping(config, { engine, database, places, metrics, log }))
     if (config.worker.inServer) {
       const consumer = startConsumer({
         queue,

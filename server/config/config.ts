@@ -74,6 +74,7 @@ export interface S3Config {
   /** For links; null: `endpoint`. */
   readonly publicEndpoint: string | null
   readonly region: string
+  /** May hold `{tenant}`. */
   readonly bucket: string
   /** null: the SDK's default chain (role of the machine, of the pod, ...). */
   readonly credentials: S3Credentials | null

@@ -69,6 +69,29 @@ export function storageClass(): Kind<string> {
   }
 }
 
+/** A bucket, or with `{tenant}` in it one for every tenant. */
+export function bucketName(): Kind<string> {
+  return {
+    name: 'text',
+    read(text) {
+      if (/^[A-Za-z0-9._-]{3,255}$/.test(text)) return text
+      if (!text.includes(TENANT)) return new Refusal('give the name of a bucket')
+      // A tenant's name comes from its token: by itself it could be the name of any bucket that the keys may reach.
+      if (!/[a-z0-9]/.test(text.replaceAll(TENANT, ''))) {
+        return new Refusal(
+          'a tenant could be called like any other bucket: give text beside {tenant}, like uploads-{tenant}',
+        )
+      }
+      const right =
+        /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(text.replaceAll(TENANT, 'tenant')) && text.split(TENANT).length === 2
+      return right
+        ? text
+        : new Refusal('give lower-case letters, digits, "-" and ".", and {tenant} once, like uploads-{tenant}')
+    },
+    write: (value) => value,
+  }
+}
+
 const KEY_BYTES = 32
 
 /** Base64 of 32 bytes. */

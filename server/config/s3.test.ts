@@ -135,3 +135,26 @@ describe('key templates', () => {
     }
   })
 })
+
+describe('buckets', () => {
+  test('one for all, or one for each tenant', () => {
+    for (const right of ['uploads', 'Old_Bucket', 'uploads-{tenant}', '{tenant}.files', 'u{tenant}']) {
+      assert.equal(s3({ S3_BUCKET: right }).bucket, right)
+    }
+  })
+
+  test('a name that no bucket could have, or that could be anybody’s', () => {
+    for (const [wrong, why] of [
+      ['ab', /give the name of a bucket/],
+      ['up/loads', /give the name of a bucket/],
+      ['up-{owner}', /give the name of a bucket/],
+      ['{tenant}', /a tenant could be called like any other bucket/],
+      ['-{tenant}.', /a tenant could be called like any other bucket/],
+      ['Up-{tenant}', /lower-case/],
+      ['up-{tenant}-{tenant}', /once/],
+      ['up-{tenant}-', /lower-case/],
+    ] as const) {
+      assertFault({ S3_BUCKET: wrong }, why)
+    }
+  })
+})

@@ -17,7 +17,7 @@ import {
   text,
   workers,
 } from './kinds.ts'
-import { key256, keyTemplates, storageClass, tags } from './s3-kinds.ts'
+import { bucketName, key256, keyTemplates, storageClass, tags } from './s3-kinds.ts'
 import { postgresUrl, redisUrl } from './urls.ts'
 
 export const SECTIONS = {
@@ -322,8 +322,8 @@ export const SETTINGS = {
   ),
   S3_BUCKET: optional(
     's3',
-    matching('text', /^[A-Za-z0-9._-]{3,255}$/, 'give the name of a bucket'),
-    'Required with STORAGE=s3.',
+    bucketName(),
+    'Required with STORAGE=s3. With `{tenant}` in it, like `uploads-{tenant}`, every tenant has a bucket of its own. Each upload stays in the bucket that it began in.',
   ),
   S3_ACCESS_KEY_ID: optional('s3', text(), 'With S3_SECRET_ACCESS_KEY.', {
     secret: true,
@@ -342,7 +342,12 @@ export const SETTINGS = {
     ['{prefix}/{shard}/{id}/{generation}-{token}'],
     'How keys of objects are made (with STORAGE=file too): `{prefix}`, `{shard}` (256 of them, by the id), `{tenant}`, `{id}`, `{generation}`, `{token}`. Separated by commas: the one in use, then earlier ones, by whose keys the sweeper still finds orphans; what a row names is found in any case.',
   ),
-  S3_CREATE_BUCKET: setting('s3', boolean(), false, 'Create the bucket at the start when it is not there.'),
+  S3_CREATE_BUCKET: setting(
+    's3',
+    boolean(),
+    false,
+    'Create the bucket at the start when it is not there; one of a tenant when it is first needed.',
+  ),
   S3_BUCKET_CHECKS: setting(
     's3',
     oneOf('refuse', 'warn', 'off'),

@@ -41,6 +41,7 @@ export async function concatenate(
   const draft: NewUpload = {
     ...bare,
     ...context.secretsOf(bare.id, partials),
+    bucket: bucketOf(partials),
     concatRaw: request.raw,
     segments,
     segmentStart: length,
@@ -95,6 +96,16 @@ async function partialsOf(context: Context, principal: Principal, ids: readonly 
     rows.set(id, row)
   }
   return ids.map((id) => usable(rows.get(id), id))
+}
+
+/** Copies stay in one bucket. Throws concat_invalid when S3_BUCKET was changed between the partial uploads. */
+function bucketOf(partials: readonly Upload[]): string | null {
+  const [bucket = null, ...others] = new Set(partials.map((partial) => partial.bucket))
+  if (others.length === 0) return bucket
+  throw new UploadError(
+    'concat_invalid',
+    'The partial uploads lie in several buckets. Upload those of the older one again.',
+  )
 }
 
 function usable(row: Upload | undefined, id: UploadId): Upload {

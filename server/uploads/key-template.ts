@@ -35,7 +35,9 @@ export function fillTemplate(template: string, { prefix, id, tenant, generation,
 
 /** How the keys of one template are found again, among others. */
 export interface KeyShape {
-  /** All of its keys begin with one of these, and are to be listed by them. */
+  /** All of its keys begin with this. */
+  readonly root: string
+  /** And each of them with one of these: by them a listing may begin at an id, where they are {@link byId}. */
   readonly roots: readonly string[]
   /** Below a root its keys are in the order of their ids, so a listing may begin at one. */
   readonly byId: boolean
@@ -64,6 +66,7 @@ export function keyShape(template: string, prefix: string): KeyShape {
   const [before = '', first, between = '', second] = pieces
   const sharded = first === 'shard'
   return {
+    root: before,
     roots: sharded ? SHARDS.map((shard) => `${before}${shard}${between}`) : [before],
     byId: (sharded ? second : first) === 'id',
     idOf(key) {

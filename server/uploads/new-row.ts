@@ -23,6 +23,8 @@ export function newRow(context: Context, principal: Principal, request: CreateRe
     filename: request.filename ?? metadata.filename,
     contentType: request.contentType ?? metadata.contentType,
     expiresAt: expiryFromNow(context),
+    // From the start: a later S3_BUCKET is for later uploads.
+    bucket: context.stores.of({ id, tenant: principal.tenant }).bucket,
     ...context.secretsOf(id, []),
     ...(request.partial ? { concatRaw: PARTIAL } : {}),
   } satisfies NewUpload

@@ -52,9 +52,11 @@ test('keys of the templates that are named are ours, and no others', async () =>
   assert.equal((await swept(all, keysBy(BY_TENANT, BY_TENANT))).count, 1, 'none is counted twice')
 })
 
-test('a listing for each shard where the template has them first, else one for all', async () => {
-  assert.equal((await swept([], keysBy(DEFAULT_TEMPLATE))).listings.length, 256)
-  assert.deepEqual((await swept([], keysBy(BY_TENANT))).listings, ['up/'])
+test('a listing for each shard where that leaves old ones out, else one for all', async () => {
+  const recent = { windowMs: 60_000 }
+  assert.equal((await swept([], keysBy(DEFAULT_TEMPLATE), recent)).listings.length, 256)
+  assert.deepEqual((await swept([], keysBy(BY_TENANT), recent)).listings, ['up/'])
+  assert.deepEqual((await swept([], keysBy(DEFAULT_TEMPLATE))).listings, ['up/'], 'nothing to be left out')
 })
 
 test('uploads from before the window are left alone, in whatever order keys are listed', async () => {

@@ -74,7 +74,7 @@ async function sweepObjects(
   needless: Test,
 ): Promise<number> {
   let count = 0
-  for (const root of shape.roots) {
+  for (const root of shape.byId && since !== '' ? shape.roots : [shape.root]) {
     if (options.stopping()) break
     count += await sweepRoot(options, kind, shape, root, since, needless)
   }
@@ -96,12 +96,11 @@ async function sweepRoot(
     page = []
   }
   for await (const object of options.inventory.objects(root, shape.byId && since !== '' ? `${root}${since}` : '')) {
+    if (options.stopping()) return count
     const id = shape.idOf(object.key)
     if (id === null || id < since || object.modifiedAt > Date.now() - options.minAgeMs) continue
     page.push({ id, object })
-    if (page.length < PAGE) continue
-    await flush()
-    if (options.stopping()) return count
+    if (page.length === PAGE) await flush()
   }
   await flush()
   return count

@@ -105,6 +105,15 @@ for (const { name, open } of worlds) {
       assert.equal((await sweep({ windowMs: 60_000 })).counts.object, 1)
     })
 
+    test('the buckets that rows name are known', async () => {
+      await engine.create(ALICE, { length: 1, metadataRaw: null, body: null, bodyLength: 0 })
+      const { housekeeping } = world.database
+      const named = world.store.bucket === null ? [] : [world.store.bucket]
+      assert.deepEqual(await housekeeping.bucketsSince(null), named)
+      assert.deepEqual(await housekeeping.bucketsSince(Date.now() - 60_000), named)
+      assert.deepEqual(await housekeeping.bucketsSince(Date.now() + 60_000), [])
+    })
+
     test('one holder at a time has a lease, until it runs out', async () => {
       const { housekeeping } = world.database
       assert.equal(await housekeeping.lease('test', 'a', 60_000), true)

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { describe, type TestContext, test } from 'node:test'
-import { GetObjectTaggingCommand } from '@aws-sdk/client-s3'
-import { piece, readAll } from '../../server/storage/contract.ts'
-import { type S3Options, S3Stores, type StoreEncryption } from '../../server/storage/s3/index.ts'
+import { GetObjectTaggingCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
+import { listed, piece, readAll } from '../../server/storage/contract.ts'
+import { type S3ByteStore, type S3Options, S3Stores, type StoreEncryption } from '../../server/storage/s3/index.ts'
 import { newUploadId } from '../../server/uploads/id.ts'
 import type { ByteStore } from '../../server/uploads/ports/byte-store.ts'
 import { FaultProxy, type Seen } from '../support/fault-proxy.ts'
@@ -141,9 +141,14 @@ describe('what the store is asked', { concurrency: true }, () => {
   })
 })
 
-async function realStores(t: TestContext, s3: TestS3, options: Marks): Promise<{ store: ByteStore; Bucket: string }> {
+async function realStores(
+  t: TestContext,
+  s3: TestS3,
+  options: Marks,
+  endpoint = s3.endpoint,
+): Promise<{ store: S3ByteStore; Bucket: string }> {
   const bucket = await freshBucket(s3)
-  const { endpoint, region, accessKeyId, secretAccessKey } = s3
+  const { region, accessKeyId, secretAccessKey } = s3
   const credentials = { accessKeyId, secretAccessKey }
   const stores = new S3Stores({ endpoint, region, bucket: bucket.name, credentials, marks: options })
   t.after(async () => {
@@ -166,3 +171,65 @@ for (const s3 of testServices().s3) {
     }
   })
 }
+
+/** What the start would say, as kinds and beginnings of sentences. */
+async function said(store: S3ByteStore): Promise<string[]> {
+  const findings = await store.check({ objects: ['uploads/'], tails: 'uploads-tails/', expiresAfterMs: 1, tags: {} })
+  return findings.filter(({ kind }) => kind !== 'unknown').map(({ kind, message }) => `${kind}: ${message}`)
+}
+
+describe('what the start finds out by writing', () => {
+  const [seaweedfs, versitygw] = testServices().s3
+  assert.ok(seaweedfs && versitygw)
+
+  test('a store that does as it is told has nothing said of it, and nothing left in it', async (t) => {
+    const { store } = await realStores(
+      t,
+      seaweedfs,
+      marks({ kind: 'aes256' }, { storageClass: 'STANDARD', tags: TAGS }),
+    )
+    assert.deepEqual(await said(store), [])
+    assert.deepEqual(await listed(store, ''), [])
+  })
+
+  test('a store that takes no notice of S3_SSE', async (t) => {
+    for (const encryption of [
+      { kind: 'aes256' },
+      { kind: 'kms', keyId: null },
+      { kind: 'customer', key: KEY },
+    ] as const) {
+      const { store } = await realStores(t, versitygw, marks(encryption))
+      const [finding = '', ...more] = await said(store)
+      assert.match(finding, new RegExp(`^danger: The store takes S3_SSE=${encryption.kind} without a word`))
+      assert.deepEqual([more, await listed(store, '')], [[], []])
+    }
+  })
+
+  test("a store that cannot copy what has a customer's key could not finish every upload", async (t) => {
+    const { store, Bucket } = await realStores(t, seaweedfs, marks({ kind: 'customer', key: KEY }))
+    assert.match((await said(store)).join(), /^danger: The store refuses what S3_SSE.*UploadPartCopy.*NotImplemented/)
+    const client = s3Client(seaweedfs)
+    t.after(() => client.destroy())
+    assert.deepEqual((await client.send(new ListMultipartUploadsCommand({ Bucket }))).Uploads ?? [], [])
+    assert.deepEqual(await listed(store, ''), [])
+  })
+
+  test('a class that the store takes no notice of costs, and loses nothing', async (t) => {
+    const { store } = await realStores(t, versitygw, marks({ kind: 'none' }, { storageClass: 'STANDARD_IA' }))
+    assert.match((await said(store)).join(), /^warning: S3_STORAGE_CLASS is STANDARD_IA, but .* class STANDARD\.$/)
+  })
+
+  test('what the store refuses is said before anybody uploads', async (t) => {
+    const proxy = new FaultProxy(versitygw.endpoint)
+    const endpoint = await proxy.listen()
+    t.after(() => proxy.close())
+    const body = '<Error><Code>InvalidStorageClass</Code><Message>No such class</Message></Error>'
+    proxy.decide(({ method }) => (method === 'PUT' ? { kind: 'answer', status: 400, body } : null))
+    const options = marks({ kind: 'none' }, { storageClass: 'STANDARD_IA' })
+    const { store } = await realStores(t, versitygw, options, endpoint)
+    assert.match(
+      (await said(store)).join(),
+      /^danger: The store refuses what S3_SSE.*InvalidStorageClass: No such class\.$/,
+    )
+  })
+})

@@ -9,14 +9,14 @@ import type { Target } from './calls.ts'
 import { asFailure } from './failure.ts'
 import { withRetries } from './retry.ts'
 
-/** The bucket is configured so that it would lose what clients were told is stored. */
+/** The bucket would lose what clients were told is stored, or does not do what the settings ask of it. */
 export class BucketUnfit extends Error {
   readonly bucket: string
 
   constructor(bucket: string, dangers: readonly BucketFinding[]) {
     const list = dangers.map(({ message }) => `\n- ${message}`).join('')
     super(
-      `The bucket "${bucket}" would lose uploads:${list}\nCorrect it, or set S3_BUCKET_CHECKS=warn to start nevertheless.`,
+      `The bucket "${bucket}" is not fit for uploads:${list}\nCorrect it, or set S3_BUCKET_CHECKS=warn to start nevertheless.`,
     )
     this.name = 'BucketUnfit'
     this.bucket = bucket

@@ -1,8 +1,12 @@
-import { BucketLocationConstraint, CreateBucketCommand, HeadBucketCommand } from '@aws-sdk/client-s3'
+import {
+  BucketLocationConstraint,
+  CreateBucketCommand,
+  HeadBucketCommand,
+  ListObjectsV2Command,
+} from '@aws-sdk/client-s3'
 import { UploadError } from '../../uploads/errors.ts'
 import { expecting, type Target } from './calls.ts'
-import type { S3Failure } from './failure.ts'
-import { asFailure } from './failure.ts'
+import { asFailure, S3Failure } from './failure.ts'
 import { withRetries } from './retry.ts'
 
 /** The store answers, and says that there is no such bucket: the configuration is wrong, waiting does not help. */
@@ -54,8 +58,25 @@ export async function ensureBucket(target: Target, region: string, where: string
 /** Is the store there, with our bucket? One try. Throws `store_unavailable`. */
 export async function pingBucket(target: Target, signal?: AbortSignal): Promise<void> {
   const there = await bucketExists(target, signal).catch((error: unknown) => {
-    const failure: S3Failure = asFailure(error)
+    const failure = asFailure(error)
     throw new UploadError('store_unavailable', `The store does not answer: ${failure.message}`, { cause: failure })
   })
   if (!there) throw new UploadError('store_unavailable', `The bucket "${target.bucket}" does not exist`)
+}
+
+/** What a store says of a bucket that is not there, or not ours: it is up. */
+const ANSWERS = { NoSuchBucket: null, AccessDenied: null } as const
+
+/** Is the store there, whatever it has of this bucket, and does it know our keys? One try. Throws `store_unavailable`. */
+export async function pingStore({ client, bucket }: Target, abortSignal?: AbortSignal): Promise<void> {
+  const command = new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 })
+  await expecting(client.send(command, abortSignal ? { abortSignal } : {}), ANSWERS).catch((error: unknown) => {
+    const failure = asFailure(error)
+    throw new UploadError('store_unavailable', `The store does not answer: ${failure.message}`, { cause: failure })
+  })
+}
+
+/** Did the call fail because its bucket is not there? */
+export function lacksBucket(error: unknown): boolean {
+  return error instanceof UploadError && error.cause instanceof S3Failure && error.cause.code === 'NoSuchBucket'
 }

@@ -28,6 +28,10 @@ export interface S3Options {
   readonly readHighWaterMark?: number
   /** Longest time without progress of one request, milliseconds. Default 15000. */
   readonly requestTimeoutMs?: number
+  /** The bucket is created when it turns out not to be there. Default false: then that is as if the store were away. */
+  readonly createWhenNeeded?: boolean
+  /** {@link S3Options.bucket} is one of many: a ping asks whether the store answers, whatever it says of this one. */
+  readonly anyBucket?: boolean
   /** How objects are written: S3_SSE, S3_STORAGE_CLASS, S3_TAGS. Default: as the bucket does by itself. */
   readonly marks?: MarkOptions
 }

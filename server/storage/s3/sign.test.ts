@@ -43,6 +43,26 @@ test('the published example of a presigned URL', () => {
   )
 })
 
+test('a presigned URL has its parts in the order that is signed, with temporary keys and what the answer is to say', () => {
+  const query = new Signer('us-east-1').presign({ ...KEYS, sessionToken: 'for/a+while' }, '20130524T000000Z', {
+    host: 'h',
+    path: '/k',
+    seconds: 60,
+    query: [
+      'response-content-disposition',
+      `attachment; filename*=UTF-8''a%20b`,
+      'response-content-type',
+      'a/b; c="d"',
+    ],
+  })
+  const pairs = query.split('&').slice(0, -1)
+  assert.deepEqual(pairs, pairs.toSorted())
+  const read = new URLSearchParams(query)
+  assert.equal(read.get('X-Amz-Security-Token'), 'for/a+while')
+  assert.equal(read.get('response-content-disposition'), `attachment; filename*=UTF-8''a%20b`)
+  assert.doesNotMatch(query, /[+'*]/, 'every sign that RFC 3986 reserves is encoded')
+})
+
 test('the signing key that is kept follows secret and day', () => {
   const signer = new Signer('us-east-1')
   assert.equal(exampleOf(signer), EXPECTED)

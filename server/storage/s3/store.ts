@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { crc32 } from 'node:zlib'
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
@@ -7,6 +8,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { UploadError } from '../../uploads/errors.ts'
+import { newUploadId } from '../../uploads/id.ts'
 import type {
   ByteRange,
   ByteStore,
@@ -18,7 +20,7 @@ import type {
 } from '../../uploads/ports/byte-store.ts'
 import type { Inventory, ListedMultipart, ListedObject } from '../../uploads/ports/housekeeping.ts'
 import type { Part } from '../../uploads/words.ts'
-import { bucketExists, ensureBucket, pingBucket } from './bucket.ts'
+import { bucketExists, ensureBucket, lacksBucket, pingBucket, pingStore } from './bucket.ts'
 import { checkBucket } from './bucket-checks.ts'
 import type { BucketFinding, OurKeys } from './bucket-rules.ts'
 import {
@@ -41,9 +43,12 @@ import { type Marks, marksOf } from './marks.ts'
 import { type S3Options, type S3Settings, s3Settings } from './options.ts'
 import { storeRead } from './read.ts'
 import { withRetries } from './retry.ts'
+import { checkWrites } from './write-check.ts'
 
 const MIB = 1024 * 1024
 const DELETE_BATCH = 1000
+/** What is written to see what the store makes of it. */
+const CHECKED: Piece = { body: { chunks: [Buffer.from('check')], length: 5 }, crc32: crc32(Buffer.from('check')) }
 
 /** Bytes in any S3-compatible store: PutObject and UploadPart by the hot path, everything else by the SDK. */
 export class S3ByteStore implements ByteStore, Inventory {
@@ -86,12 +91,36 @@ export class S3ByteStore implements ByteStore, Inventory {
   }
 
   /** What the bucket's own configuration does to uploads. Throws `store_unavailable` while the store is away. */
-  check(keys: OurKeys): Promise<BucketFinding[]> {
-    return checkBucket(this.#target, keys)
+  async check(keys: OurKeys): Promise<BucketFinding[]> {
+    const { encryption } = this.#settings.marks
+    const found = await checkBucket(this.#target, keys)
+    if (this.#marks.object.length === 0) return found
+    // Like a tail of an upload that is not there: should it stay, the sweeper takes it.
+    const id = newUploadId()
+    const key = `${keys.tails}${id.slice(-2)}/${id}/0-0-0-${CHECKED.body.length}`
+    const put = () => this.putObject(key, CHECKED)
+    return [...found, ...(await checkWrites(this.#target, encryption, key, put))]
+  }
+
+  /** Runs what may be the first call in this bucket: where that is wanted, it is created. */
+  async #inBucket<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call()
+    } catch (error) {
+      if (!lacksBucket(error)) throw error
+      if (!this.#settings.createWhenNeeded) {
+        const advice = 'Create it, or set S3_CREATE_BUCKET=true where each tenant has one.'
+        const message = `The bucket "${this.bucket}" does not exist. ${advice}`
+        throw new UploadError('store_unavailable', message, { cause: error })
+      }
+      await this.ensureBucket(true)
+      return call()
+    }
   }
 
   async putObject(key: string, piece: Piece, options: ObjectOptions = {}): Promise<StoredObject> {
-    const etag = await withRetries(`PutObject ${key}`, () => this.#hot.putObject(key, piece, options), options)
+    const put = () => withRetries(`PutObject ${key}`, () => this.#hot.putObject(key, piece, options), options)
+    const etag = await this.#inBucket(put)
     return { key, bytes: piece.body.length, etag: quotedEtag(etag) }
   }
 
@@ -111,7 +140,7 @@ export class S3ByteStore implements ByteStore, Inventory {
       if (UploadId) return UploadId
       throw new UploadError('internal', `S3 CreateMultipartUpload ${key} answered without an upload id`)
     }
-    return withRetries(`CreateMultipartUpload ${key}`, attempt, options)
+    return this.#inBucket(() => withRetries(`CreateMultipartUpload ${key}`, attempt, options))
   }
 
   async uploadPart(
@@ -198,7 +227,8 @@ export class S3ByteStore implements ByteStore, Inventory {
   async *list(prefix: string): AsyncGenerator<StoredObject> {
     let token: string | undefined
     do {
-      const page = await withRetries(`ListObjectsV2 ${prefix}`, () => listPage(this.#target, prefix, token))
+      const list = () => withRetries(`ListObjectsV2 ${prefix}`, () => listPage(this.#target, prefix, token))
+      const page = await this.#inBucket(list)
       yield* page.objects
       token = page.next
     } while (token !== undefined)
@@ -220,7 +250,7 @@ export class S3ByteStore implements ByteStore, Inventory {
   }
 
   ping(signal?: AbortSignal): Promise<void> {
-    return pingBucket(this.#target, signal)
+    return this.#settings.anyBucket ? pingStore(this.#target, signal) : pingBucket(this.#target, signal)
   }
 
   /** Closes the connections, which other stores may share. */

@@ -1,46 +1,88 @@
 import type { StoreChoice, Stores } from '../../uploads/ports/byte-store.ts'
+import { bucketOf, isPerTenant } from './bucket-name.ts'
 import { S3Connections } from './connections.ts'
-import type { S3Options } from './options.ts'
-import { s3Settings } from './options.ts'
+import { type S3Options, s3Settings } from './options.ts'
 import { S3ByteStore } from './store.ts'
 
 /** Stores that are kept at hand; one more is made again in no time. */
 const MOST_KEPT = 1000
 const TENANT = '{tenant}'
+/** Stands for all tenants where only one question is asked of the store. */
+const SOMEBODY = 'default'
+
+/** Where {@link S3Stores} differs from one store. */
+export interface StoresOptions extends S3Options {
+  /** May hold `{tenant}`: then every tenant has a bucket of its own. */
+  readonly bucket: string
+  /** A tenant's bucket that is not there is created when it is first needed. */
+  readonly createBuckets?: boolean
+  /** Told of every bucket that is used for the first time, but for the house's. */
+  readonly onBucket?: (store: S3ByteStore) => void
+}
 
 /**
- * The store of each upload: its tenant's name is put into the tags. All of them share one set of connections.
+ * The store of each upload. The bucket is the one that its row names; for a new one, its tenant's. All of them share one
+ * set of connections.
  */
 export class S3Stores implements Stores {
   /** For what concerns no upload. */
   readonly house: S3ByteStore
-  readonly #options: S3Options
+  /** Every tenant has a bucket of its own. */
+  readonly perTenant: boolean
+  readonly #options: StoresOptions
   readonly #connections: S3Connections
-  readonly #perTenant: boolean
+  readonly #tenantInTags: boolean
   readonly #kept = new Map<string, S3ByteStore>()
+  readonly #seen = new Set<string>()
 
-  constructor(options: S3Options) {
+  constructor(options: StoresOptions) {
     this.#options = options
-    this.#connections = new S3Connections(s3Settings(options))
-    this.#perTenant = Object.values(options.marks?.tags ?? {}).some((value) => value.includes(TENANT))
-    this.house = new S3ByteStore(options, this.#connections)
+    this.perTenant = isPerTenant(options.bucket)
+    const house = { ...this.#optionsOf(bucketOf(options.bucket, SOMEBODY), SOMEBODY), anyBucket: this.perTenant }
+    this.#connections = new S3Connections(s3Settings(house))
+    this.#tenantInTags = Object.values(options.marks?.tags ?? {}).some((value) => value.includes(TENANT))
+    this.house = new S3ByteStore(house, this.#connections)
+    this.#seen.add(this.perTenant ? '' : this.house.bucket)
   }
 
-  of({ tenant }: StoreChoice): S3ByteStore {
-    if (!this.#perTenant) return this.house
-    const known = this.#kept.get(tenant)
+  /** Throws `store_unavailable` when the tenant's bucket would have a name that S3 does not take. */
+  of({ tenant, bucket }: StoreChoice): S3ByteStore {
+    const name = bucket ?? bucketOf(this.#options.bucket, tenant)
+    if (!this.perTenant && !this.#tenantInTags && name === this.house.bucket) return this.house
+    const place = this.#tenantInTags ? `${name} ${tenant}` : name
+    const known = this.#kept.get(place)
     if (known) return known
-    const made = this.#make(tenant)
+    const made = this.#make(name, tenant)
     const oldest = this.#kept.size < MOST_KEPT ? undefined : this.#kept.keys().next().value
     if (oldest !== undefined) this.#kept.delete(oldest)
-    this.#kept.set(tenant, made)
+    this.#kept.set(place, made)
+    if (!this.#seen.has(name)) {
+      this.#seen.add(name)
+      this.#options.onBucket?.(made)
+    }
     return made
   }
 
-  #make(tenant: string): S3ByteStore {
-    const { marks } = this.#options
-    if (!marks) return this.house
-    const tags = Object.entries(marks.tags).map(([name, value]) => [name, value.replaceAll(TENANT, tenant)])
-    return new S3ByteStore({ ...this.#options, marks: { ...marks, tags: Object.fromEntries(tags) } }, this.#connections)
+  /** The stores of these buckets, and of the one that all tenants share now. */
+  inBuckets(buckets: readonly string[]): S3ByteStore[] {
+    const names = new Set([...(this.perTenant ? [] : [this.house.bucket]), ...buckets])
+    return [...names].map((name) =>
+      name === this.house.bucket && !this.perTenant ? this.house : this.#make(name, SOMEBODY),
+    )
+  }
+
+  #make(bucket: string, tenant: string): S3ByteStore {
+    return new S3ByteStore(this.#optionsOf(bucket, tenant), this.#connections)
+  }
+
+  #optionsOf(bucket: string, tenant: string): S3Options {
+    const { marks, createBuckets = false, ...options } = this.#options
+    const tags = Object.entries(marks?.tags ?? {}).map(([name, value]) => [name, value.replaceAll(TENANT, tenant)])
+    return {
+      ...options,
+      bucket,
+      createWhenNeeded: createBuckets && this.perTenant,
+      ...(marks ? { marks: { ...marks, tags: Object.fromEntries(tags) } } : {}),
+    }
   }
 }

@@ -1,4 +1,5 @@
 import type { Upload, UploadId } from '../words.ts'
+import type { ByteStore } from './byte-store.ts'
 
 /** An object as an inventory lists it. Times are milliseconds since 1970, by the store's clock. */
 export interface ListedObject {
@@ -22,6 +23,12 @@ export interface Inventory {
   multiparts(prefix: string): AsyncIterable<ListedMultipart>
 }
 
+/** A bucket that the sweeper looks through. */
+export interface Place {
+  readonly inventory: Inventory
+  readonly store: Pick<ByteStore, 'bucket' | 'remove' | 'abortMultipart'>
+}
+
 /** What the sweeper asks the database. Failure: `records_unavailable`. */
 export interface Housekeeping {
   /**
@@ -29,6 +36,8 @@ export interface Housekeeping {
    * one statement, so that it works through a pooler.
    */
   lease(name: string, holder: string, forMs: number): Promise<boolean>
+  /** The buckets that rows of uploads name which were created since then (milliseconds since 1970; null: all of them). */
+  bucketsSince(time: number | null): Promise<string[]>
   /** The rows of these ids; unknown ones are left out. */
   rowsOf(ids: readonly UploadId[]): Promise<Map<UploadId, Upload>>
 }
