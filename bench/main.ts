@@ -54,15 +54,17 @@ async function ensureServices(): Promise<() => Promise<void>> {
   }
 }
 
+/** What ran a few hundred times is still interpreted for the most part; a service that runs for weeks is not. */
 async function warmUp(servers: readonly MeasuredServer[], load: Load): Promise<void> {
   const MIB = 1024 * 1024
   for (const { url } of servers) {
     await load.run({ name: 'uploads', work: { url, count: 2, parallel: 1, bytes: 64 * MIB, patchBytes: 64 * MIB } })
     await load.run({ name: 'uploads', work: { url, count: 1, parallel: 1, bytes: 20 * MIB, patchBytes: MIB } })
-    await load.run({ name: 'files', work: { url, count: 200, parallel: 8, bytes: 10_240, requests: 1 } })
-    await load.run({ name: 'posts', work: { url, count: 200, parallel: 8 } })
+    await load.run({ name: 'uploads', work: { url, count: 8, parallel: 4, bytes: 16 * MIB, patchBytes: MIB / 16 } })
+    await load.run({ name: 'files', work: { url, count: 1000, parallel: 8, bytes: 10_240, requests: 1 } })
+    await load.run({ name: 'posts', work: { url, count: 1000, parallel: 8 } })
     await load.run({ name: 'prepareHeads', work: { url, count: 10 } })
-    await load.run({ name: 'heads', work: { url, count: 300, parallel: 8 } })
+    await load.run({ name: 'heads', work: { url, count: 2000, parallel: 8 } })
   }
 }
 

@@ -28,7 +28,7 @@ async function runOnce(
   load: Load,
   store: DiscardStore | null,
 ): Promise<Run> {
-  if (work.prepare) await load.run(work.prepare(server.url))
+  if (work.prepare) await load.run(work.prepare(server.url, server.name))
   const asked = await store?.settled(server.bucket)
   const before = await cpuSeconds(server.pid)
   const times = await load.run(work.work(server.url, server.name))

@@ -21,7 +21,7 @@ export interface PlannedWork {
   /** Most of the relay's CPU that ours may take (design, "What it must cost"), and most store requests for one. */
   readonly target: { readonly relay?: number; readonly requests?: number }
   /** Done before, not measured. */
-  prepare?(url: string): Work
+  prepare?(url: string, server: ServerName): Work
   work(url: string, server: ServerName): Work
   /** Measured on a real store too. */
   readonly real: boolean
@@ -66,6 +66,7 @@ export function plan(scale: number): PlannedWork[] {
   const tiny = some(2000, 1000, 250)
   const heads = some(4000, 2500, 600)
   const posts = some(4000, 2000, 400)
+  const once = some(1000, 800, 150)
   const file = (requests: 1 | 2, target: PlannedWork['target']): PlannedWork => ({
     id: requests === 1 ? 'file' : 'file-two',
     title: requests === 1 ? '10 KiB file in one POST' : '10 KiB file in POST and PATCH',
@@ -118,7 +119,7 @@ export function plan(scale: number): PlannedWork[] {
     },
     {
       id: 'head',
-      title: 'HEAD of an unfinished upload',
+      title: 'HEAD of an unfinished upload, again and again',
       per: 'request',
       amount: (server) => heads[server],
       count: (server) => heads[server],
@@ -127,6 +128,19 @@ export function plan(scale: number): PlannedWork[] {
       real: false,
       prepare: (url) => ({ name: 'prepareHeads', work: { url, count: 40 } }),
       work: (url, server) => ({ name: 'heads', work: { url, count: heads[server], parallel: 8 } }),
+    },
+    {
+      id: 'head-once',
+      title: 'HEAD of an unfinished upload, the first after 3 s',
+      per: 'request',
+      amount: (server) => once[server],
+      count: (server) => once[server],
+      bytes: 0,
+      target: { relay: 5, requests: 0 },
+      real: false,
+      // Nothing is known any more of an upload that rested: its row is read.
+      prepare: (url, server) => ({ name: 'prepareHeads', work: { url, count: once[server], restMs: 3000 } }),
+      work: (url, server) => ({ name: 'heads', work: { url, count: once[server], parallel: 8 } }),
     },
   ]
 }

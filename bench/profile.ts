@@ -103,7 +103,7 @@ async function profile(work: PlannedWork, load: Load, store: DiscardStore): Prom
   await mkdir(dir, { recursive: true })
   const server = await startServer('ours', store.s3, { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${dir}` })
   const run = async (): Promise<void> => {
-    if (work.prepare) await load.run(work.prepare(server.url))
+    if (work.prepare) await load.run(work.prepare(server.url, 'ours'))
     await load.run(work.work(server.url, 'ours'))
     await store.settled(server.bucket)
   }

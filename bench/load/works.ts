@@ -47,7 +47,7 @@ function posts(work: { url: string; count: number; parallel: number }): Promise<
 /** Unfinished uploads with some bytes, for {@link heads}. */
 const unfinished = new Map<string, string[]>()
 
-async function prepareHeads(work: { url: string; count: number }): Promise<number[]> {
+async function prepareHeads(work: { url: string; count: number; restMs?: number }): Promise<number[]> {
   const locations: string[] = []
   await repeatedly(work.count, 4, async () => {
     const location = await create(work.url, 1024 * KIB, false)
@@ -55,6 +55,7 @@ async function prepareHeads(work: { url: string; count: number }): Promise<numbe
     locations.push(location)
   })
   unfinished.set(work.url, locations)
+  await sleep(work.restMs ?? 0)
   return []
 }
 
