@@ -4,7 +4,7 @@ import type { Backend, Service } from './backend.ts'
 import { eventually, idOf, sha256 } from './tus.ts'
 
 /** Sends what is missing, as a client that asks first; 409 and 423 are asked again. */
-export async function resume(service: Service, path: string, bytes: Buffer): Promise<number> {
+export async function resume(service: Pick<Service, 'tus'>, path: string, bytes: Buffer): Promise<number> {
   const { tus } = service
   for (let attempt = 0; attempt < 10; attempt++) {
     const offset = await tus.offset(path)

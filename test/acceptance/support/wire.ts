@@ -47,7 +47,9 @@ function parseHead(text: string, length: number): Head {
 export class Wire {
   readonly socket: net.Socket
   readonly #host: string
-  #received: Buffer = Buffer.alloc(0)
+  /** What no answer has taken yet; put together only when it is looked into. */
+  #pieces: Buffer[] = []
+  #length = 0
   readonly #waiting = new Set<() => void>()
   #isClosed = false
   #sentAt = 0
@@ -57,11 +59,23 @@ export class Wire {
     this.#host = host
     socket.on('error', () => {})
     socket.on('data', (chunk) => {
-      this.#received = Buffer.concat([this.#received, chunk])
+      this.#pieces.push(chunk)
+      this.#length += chunk.length
       this.#wake()
     })
     socket.on('end', () => this.#gone())
     socket.on('close', () => this.#gone())
+  }
+
+  get #received(): Buffer {
+    const whole = this.#pieces.length === 1 ? this.#pieces[0] : undefined
+    return whole ?? this.#keep(Buffer.concat(this.#pieces))
+  }
+
+  #keep(bytes: Buffer): Buffer {
+    this.#pieces = [bytes]
+    this.#length = bytes.length
+    return bytes
   }
 
   static async open(origin: string): Promise<Wire> {
@@ -128,14 +142,14 @@ export class Wire {
     await this.#until(() => this.#received.includes('\r\n\r\n'), 'an answer')
     const end = this.#received.indexOf('\r\n\r\n')
     const head = parseHead(this.#received.toString('latin1', 0, end), end + 4)
-    this.#received = this.#received.subarray(head.length)
+    this.#keep(this.#received.subarray(head.length))
     return head
   }
 
   async #take(length: number): Promise<Buffer> {
-    await this.#until(() => this.#received.length >= length, 'a body')
+    await this.#until(() => this.#length >= length, 'a body')
     const taken = this.#received.subarray(0, length)
-    this.#received = this.#received.subarray(length)
+    this.#keep(this.#received.subarray(length))
     return taken
   }
 
@@ -157,7 +171,7 @@ export class Wire {
     const length = head.headers['content-length']
     if (length !== undefined) return this.#take(Number(length))
     await this.#until(() => this.#isClosed, 'the end of the body')
-    return this.#take(this.#received.length)
+    return this.#take(this.#length)
   }
 
   /** The next interim answer (1xx) alone: for Expect. */
