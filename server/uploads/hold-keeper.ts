@@ -72,6 +72,7 @@ export class HoldKeeper {
     const { coordination, leaseMs } = this.#options
     const startedAt = Date.now()
     const token = randomBytes(16).toString('hex')
+    let hasty = false
     for (;;) {
       const askedAt = Date.now()
       const taken = await coordination.take(upload, token, leaseMs)
@@ -97,8 +98,11 @@ export class HoldKeeper {
         (message) => message.type === 'free',
       )
       await this.tell(taken.holder, { type: 'release', upload, from: coordination.instance })
-      // "free" from an instance that lost the hold comes before the lease is over: never a busy loop.
-      if ((await freed) && Date.now() - askedAt < 20) await sleep(20)
+      // "free" from an instance that lost the hold comes before the lease is over: never a busy loop. The first one is
+      // believed at once, since a living holder may well let go within so little.
+      const quick = (await freed) !== null && Date.now() - askedAt < 20
+      if (quick && hasty) await sleep(20)
+      hasty = quick
     }
   }
 

@@ -1,8 +1,9 @@
 /** The same traces where Redis is a Sentinel trio or a Cluster: a sample, and with TEST_LONG=1 all of them. */
 import { after, before, describe } from 'node:test'
 import { type RedisTopology, startCluster, startSentinel } from '../../support/redis-topologies.ts'
-import { type Ground, openGround, strictStore } from './support/ground.ts'
+import { type Ground, openGround, strictStore, withTopology } from './support/ground.ts'
 import { playRule } from './support/rule.ts'
+import { STALE_SESSION } from './traces/failover.ts'
 import { RULES } from './traces/index.ts'
 
 const LONG = process.env.TEST_LONG === '1'
@@ -21,6 +22,7 @@ for (const [name, start] of [
   describe(`rules of the hold, Redis ${name}${LONG ? '' : ' (a sample; TEST_LONG=1: all)'}`, { concurrency: 8 }, () => {
     let redis: RedisTopology
     let ground: Ground
+    const others: Ground[] = []
     before(async () => {
       redis = await start()
       // Nothing is to fail over: a busy machine may stop a node for a while.
@@ -28,9 +30,18 @@ for (const [name, start] of [
       ground = await openGround(strictStore(), redis.url)
     })
     after(async () => {
+      await Promise.all(others.map((other) => other.close()))
       await ground.close()
       await redis.stop()
     })
     for (const rule of RULES) if (LONG || SAMPLE.has(rule.name)) playRule(rule, () => ground)
+
+    if (LONG) {
+      playRule(STALE_SESSION, async () => {
+        const own = await withTopology(ground, start)
+        others.push(own)
+        return own
+      })
+    }
   })
 }

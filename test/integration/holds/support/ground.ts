@@ -5,6 +5,7 @@ import { createRedisClient } from '../../../../server/coordination/redis/index.t
 import type { S3ByteStore } from '../../../../server/storage/s3/index.ts'
 import { privateRedis } from '../../../support/private-redis.ts'
 import { until } from '../../../support/redis-node.ts'
+import type { RedisTopology } from '../../../support/redis-topologies.ts'
 import { freshBucket, freshDatabase, type TestS3, testServices } from '../../../support/services.ts'
 
 /** The services that all traces of one file share; each has uploads and Redis keys of its own. */
@@ -20,12 +21,12 @@ export interface Ground {
 export interface Failover {
   /** Where the next primary is found, for who does not stay with the old one. */
   readonly nextUrl: string
-  /** Resolves when the other one has all that was written so far. */
-  replicated(): Promise<void>
+  /** Resolves when the other one has all that was written so far. `key`: of a cluster, where the upload is. */
+  replicated(key: string): Promise<void>
   /** From here on the other one hears nothing new. */
-  part(): Promise<void>
+  part(key: string): Promise<void>
   /** The other one is the primary; the old one is dead. */
-  over(): Promise<void>
+  over(key: string): Promise<void>
 }
 
 /**
@@ -68,10 +69,7 @@ export async function withReplica(ground: Ground): Promise<Ground> {
     redis: primary,
     failover: {
       nextUrl: replica.url,
-      async replicated() {
-        await primary.admin.set('mark', '1') // WAIT counts from the last write of its own connection
-        assert.equal(await primary.admin.wait(1, 5000), 1)
-      },
+      replicated: (key) => replicated(primary.admin, key),
       async part() {
         await replica.admin.replicaof('NO', 'ONE')
       },
@@ -81,4 +79,42 @@ export async function withReplica(ground: Ground): Promise<Ground> {
       await Promise.all([primary.stop(), replica.stop()])
     },
   }
+}
+
+/** The same database and bucket, with a Sentinel trio or a Cluster that only this ground has. */
+export async function withTopology(ground: Ground, start: () => Promise<RedisTopology>): Promise<Ground> {
+  const topology = await start()
+  await topology.deadAfter(20_000)
+  const { url } = topology
+  const admin = createRedisClient(url, { name: 'holds-test', use: 'queue' })
+  admin.on('error', () => {})
+  return {
+    ...ground,
+    redis: { url, admin },
+    failover: {
+      nextUrl: url,
+      replicated: async (key) => replicated((await topology.masterOf(key)).admin, key),
+      async part(key) {
+        const master = await topology.masterOf(key)
+        await master.admin.call('ACL', 'SETUSER', 'default', '-psync', '-sync')
+        await master.admin.call('CLIENT', 'KILL', 'TYPE', 'replica')
+        await until('nobody follows', async () => /connected_slaves:0/.test(await master.admin.info('replication')))
+      },
+      async over(key) {
+        await topology.deadAfter(1000)
+        const master = await topology.masterOf(key)
+        await master.kill()
+        await topology.failedOver(key, master)
+      },
+    },
+    async close() {
+      admin.disconnect()
+      await topology.stop()
+    },
+  }
+}
+
+async function replicated(primary: Redis, key: string): Promise<void> {
+  await primary.set(`${key}:mark`, '1') // WAIT counts from the last write of its own connection
+  assert.ok((await primary.wait(1, 5000)) >= 1)
 }

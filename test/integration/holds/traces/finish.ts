@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Rule } from '../support/rule.ts'
 import { FULL, fill, SMALL } from '../support/stage.ts'
 
+const FINISH_FILE = 'server/uploads/finish.ts'
 const SEGMENTS = 'server/uploads/segments.ts'
 
 export const FINISH: readonly Rule[] = [
@@ -27,6 +28,26 @@ export const FINISH: readonly Rule[] = [
       put.answer()
       await old
       await stage.finish(id, b, 1000)
+    },
+  },
+  {
+    name: 'the row says that and of what an upload is being finished before its object counts',
+    without: [
+      { file: FINISH_FILE, find: "if (open.row.state !== 'finishing') {", replace: 'if (open.row.id === "") {' },
+      { file: FINISH_FILE, find: "{ enter: ['uploaded'] }", replace: "{ enter: ['finishing', 'uploaded'] }" },
+    ],
+    breaks: /stored bytes have to be sent again/,
+    async trace(stage) {
+      const [a, b] = [await stage.instance(), await stage.instance()]
+      const id = await stage.create(a, 1000)
+      const last = a.gates.hold('records', 'change', ([, , options]) => JSON.stringify(options).includes('"uploaded"'))
+      const sent = a.patch(id, 0, fill('A', 1000))
+      await last.here()
+      a.gates.stop()
+      await stage.leaseEnds(id)
+      assert.equal((await b.head(id)).offset, 1000, 'stored bytes have to be sent again')
+      await stage.finish(id, b, 1000)
+      void sent
     },
   },
   {

@@ -154,6 +154,30 @@ if at[2]`,
     trace: frozenBefore,
   },
   {
+    name: 'a segment that was made and not committed counts as what its object holds',
+    without: [
+      {
+        file: 'server/uploads/segments.ts',
+        find: 'if (object) return segment(object.bytes, null)',
+        replace: 'if (object === undefined) return segment(0, null)',
+      },
+    ],
+    breaks: /offset 0 was told after/,
+    async trace(stage) {
+      const [a, b] = [await stage.instance({ segmentParts: 1 }), await stage.instance()]
+      const id = await stage.create(a, null)
+      await a.patch(id, 0, fill('A', SMALL))
+      const commit = a.gates.hold('records', 'change', ([, it]) => JSON.stringify(it).includes('"segments"'))
+      const rolling = a.patch(id, SMALL, fill('A', SMALL))
+      await commit.here()
+      a.gates.stop()
+      await stage.forget(id)
+      await b.head(id)
+      await stage.finish(id, b, 2 * SMALL)
+      void rolling
+    },
+  },
+  {
     name: 'what counts behind the segment is stored again before the row names its generation',
     without: [
       {
