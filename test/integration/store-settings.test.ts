@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { describe, type TestContext, test } from 'node:test'
-import { GetObjectTaggingCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
+import {
+  GetObjectCommand,
+  GetObjectTaggingCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+} from '@aws-sdk/client-s3'
 import { listed, piece, readAll } from '../../server/storage/contract.ts'
 import { type S3ByteStore, type S3Options, S3Stores, type StoreEncryption } from '../../server/storage/s3/index.ts'
 import { newUploadId } from '../../server/uploads/id.ts'
@@ -171,6 +176,34 @@ for (const s3 of testServices().s3) {
     }
   })
 }
+
+test('SeaweedFS really encrypts: with its own key, and with ours, without which nobody reads', async (t) => {
+  const [seaweedfs] = testServices().s3
+  assert.ok(seaweedfs)
+  const client = s3Client(seaweedfs)
+  t.after(() => client.destroy())
+  const own = await realStores(t, seaweedfs, marks({ kind: 'aes256' }))
+  await everything(own.store)
+  for (const Key of ['tails/one', 'objects/one', 'objects/two']) {
+    const { ServerSideEncryption } = await client.send(new HeadObjectCommand({ Bucket: own.Bucket, Key }))
+    assert.equal(ServerSideEncryption, 'AES256', Key)
+  }
+
+  const { store, Bucket } = await realStores(t, seaweedfs, marks({ kind: 'customer', key: KEY }))
+  await store.putObject('tails/one', piece(Buffer.from('tail')), { shortLived: true })
+  const id = await store.createMultipart('objects/two', P)
+  const parts = [
+    await store.uploadPart('objects/two', id, 1, piece(Buffer.alloc(P, 'p'))),
+    await store.uploadPart('objects/two', id, 2, piece(Buffer.from('end'))),
+  ].filter((part) => part !== null)
+  assert.equal((await store.listParts('objects/two', id))?.length, 2)
+  assert.equal(await store.completeMultipart('objects/two', id, parts, { bytes: P + 3, crc32: null }), 'done')
+  assert.equal((await store.head('objects/two'))?.bytes, P + 3)
+  assert.equal((await readAll(store, 'objects/two', { first: P - 1, last: P + 2 })).toString(), 'pend')
+  for (const Key of ['tails/one', 'objects/two']) {
+    await assert.rejects(client.send(new GetObjectCommand({ Bucket, Key })), /must provide the customer key/, Key)
+  }
+})
 
 /** What the start would say, as kinds and beginnings of sentences. */
 async function said(store: S3ByteStore): Promise<string[]> {
