@@ -4,6 +4,7 @@ import type { Context } from './context.ts'
 import { allowedRow, knownRow, refuseGone } from './context.ts'
 import { driveFinish } from './driving.ts'
 import { hasCode, UploadError } from './errors.ts'
+import type { SeenRow } from './known-rows.ts'
 import { openUpload } from './opening.ts'
 import type { Session } from './ports/coordination.ts'
 import { isFinished } from './states.ts'
@@ -16,17 +17,19 @@ const ASK_AGAIN_MS = 1000
 export async function inspect(context: Context, principal: Principal, id: UploadId): Promise<Standing> {
   const startedAt = Date.now()
   const { finishWaitMs, holdWaitMs } = context.settings
-  const before = await standingOfKnown(context, principal, id)
-  if (before) return before
+  let known = knownRow(context, principal, id, 'inspect')
   for (;;) {
-    const rowSeenAt = Date.now()
-    const row = await patiently(context, startedAt, () => allowedRow(context, principal, id, 'inspect'))
+    const rowSeenAt = known?.seenAt ?? Date.now()
+    const row = known?.row ?? (await patiently(context, startedAt, () => allowedRow(context, principal, id, 'inspect')))
     refuseGone(row)
     if (isFinished(row.state)) return { upload: row, offset: row.length ?? 0 }
     const waited = Date.now() - startedAt
     if (waited > (row.state === 'finishing' ? finishWaitMs : holdWaitMs)) throw busy(row)
     const left = Math.max(0, finishWaitMs - waited)
-    const offset = await patiently(context, startedAt, () => offsetOf(context, row, rowSeenAt, left))
+    const offset = known
+      ? await offsetOfKnown(context, known)
+      : await patiently(context, startedAt, () => offsetOf(context, row, rowSeenAt, left))
+    known = null
     if (offset !== null && offset !== row.length) {
       context.known.put(row, rowSeenAt)
       return { upload: row, offset }
@@ -38,13 +41,10 @@ export async function inspect(context: Context, principal: Principal, id: Upload
  * What a session that was left cleanly says of an upload whose row was seen moments ago (known-rows.ts). null: it takes
  * the row to tell.
  */
-async function standingOfKnown(context: Context, principal: Principal, id: UploadId): Promise<Standing | null> {
-  const known = knownRow(context, principal, id, 'inspect')
-  if (!known) return null
-  const { row, seenAt } = known
-  const seen = await context.coordination.peek(id)
-  if (seen.kind !== 'free' || !agrees(seen.session, row) || seen.session.offset === row.length) return null
-  return context.known.fresh(seenAt) ? { upload: row, offset: seen.session.offset } : null
+async function offsetOfKnown(context: Context, { row, seenAt }: SeenRow): Promise<number | null> {
+  const seen = await context.coordination.peek(row.id)
+  const holds = seen.kind === 'free' && agrees(seen.session, row) && context.known.fresh(seenAt)
+  return holds ? seen.session.offset : null
 }
 
 /** The durable offset of an unfinished upload; null: it changed, or was finished: look at the row again. */
