@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -65,6 +65,17 @@ test('a commit in a directory is synced to the disk before its statement returns
     await database.records.insert(newUpload(), ['created'])
     assert.ok(fsync.mock.callCount() > before)
   }
+})
+
+test('a directory whose making was interrupted is made anew; nothing was ever in it', async (t) => {
+  const dir = join(await directory(t), 'db')
+  await mkdir(dir)
+  await writeFile(join(dir, 'PG_VERSION'), '18')
+  await writeFile(`${dir}.unfinished`, '')
+  const database = await openDatabase({ driver: 'pglite', dir })
+  await database.migrate('auto')
+  await database.close()
+  assert.deepEqual(await readdir(join(dir, '..')), ['db'])
 })
 
 test('close is clean, may be called twice, and what follows is unavailable', async (t) => {

@@ -20,6 +20,8 @@ export class RecordKeeper {
   readonly #db: Kysely<Tables>
   readonly #folder: RecordFolder
   readonly #turns = new Map<UploadId, Turn>()
+  /** Uploads whose last write failed. */
+  readonly #behind = new Set<UploadId>()
 
   constructor(db: Kysely<Tables>, folder: RecordFolder) {
     this.#db = db
@@ -42,6 +44,12 @@ export class RecordKeeper {
 
   async keepAll(ids: readonly UploadId[]): Promise<void> {
     await Promise.all(ids.map((id) => this.keep(id)))
+  }
+
+  /** Resolves when no change of these is waiting for its record. Throws as {@link keep} where one cannot be written. */
+  async caughtUp(ids: readonly UploadId[]): Promise<void> {
+    const waiting = ids.filter((id) => this.#turns.has(id) || this.#behind.has(id))
+    await this.keepAll([...new Set(waiting)])
   }
 
   /** The record of a row that was read already: only while nobody changes rows. */
@@ -67,6 +75,10 @@ export class RecordKeeper {
     try {
       const [found] = await guarded(() => readRows(this.#db, [id]))
       if (found) await this.write(found)
+      this.#behind.delete(id)
+    } catch (error) {
+      this.#behind.add(id)
+      throw error
     } finally {
       if (this.#turns.get(id) === turn) this.#turns.delete(id)
     }

@@ -287,6 +287,22 @@ describe('record files', () => {
     })
   })
 
+  test('an event whose record cannot be written is not told of, until it can', async (t) => {
+    await begin(t)
+    const upload = await database.records.insert(newUpload(), ['created'])
+    const shard = join(folder, upload.id.slice(-2))
+    await rm(shard, { recursive: true })
+    await writeFile(shard, 'in the way')
+    const receiving = { generation: 0, enter: ['receiving'] } as const
+    await assert.rejects(database.records.change(upload.id, {}, receiving), { code: 'records_unavailable' })
+    await assert.rejects(database.outbox.claim(10, 0), { code: 'records_unavailable' })
+    await rm(shard)
+    await mkdir(shard)
+    assert.equal((await drain(database)).length, 2)
+    const { database: second } = await start('second')
+    assert.equal((await second.records.find(upload.id))?.state, 'receiving')
+  })
+
   test('many changes of one upload at once: the record is the last of them', async (t) => {
     await begin(t)
     const upload = await database.records.insert(newUpload(), ['created'])

@@ -112,10 +112,18 @@ function recordedDataKeys(plain: DataKeys, keeper: RecordKeeper): DataKeys {
   }
 }
 
-/** An event that is done leaves the record, so that a rebuilt database does not tell of it again. */
+/**
+ * Nobody is told of an event that a rebuilt database would not know: it would make the same event again, with another id.
+ * One that is done leaves the record, so that it is not told of again.
+ */
 function recordedOutbox(plain: Outbox, { db }: Driver, keeper: RecordKeeper): Outbox {
   return {
     ...plain,
+    async claim(limit, leaseMs) {
+      const events = await plain.claim(limit, leaseMs)
+      await keeper.caughtUp(events.map(({ upload }) => upload))
+      return events
+    },
     async markDone(eventId) {
       const first = await plain.markDone(eventId)
       const id = first ? await guarded(() => findUploadOfEvent(db, eventId)) : null
