@@ -37,6 +37,8 @@ export interface OpenStore {
   readonly stores: Stores
   /** What the sweeper looks through: where new uploads go, and these buckets, which rows name. */
   places(buckets: readonly string[]): readonly Place[]
+  /** What links to files begin with, for a Content-Security-Policy; null: there are none. */
+  readonly linkSource: string | null
   /** Throws when the bucket does not exist or would lose uploads; `store_unavailable` while the store is away: to be asked again. */
   ready(): Promise<void>
 }
@@ -46,7 +48,13 @@ export async function openStore(config: Config, log: Pick<ServiceLog, 'bucket'>)
   const { storage, uploads } = config
   if (storage.driver === 'file') {
     const store = await FileByteStore.open({ root: storage.directory, readHighWaterMark: uploads.streamBufferBytes })
-    return { store, stores: oneStore(store), places: () => [{ store, inventory: store }], ready: async () => {} }
+    return {
+      store,
+      stores: oneStore(store),
+      places: () => [{ store, inventory: store }],
+      linkSource: null,
+      ready: async () => {},
+    }
   }
   return openS3(storage.s3, config, log)
 }

@@ -29,6 +29,7 @@ export interface Foundation {
   readonly stores: Stores
   /** What the sweeper looks through. */
   readonly places: OpenStore['places']
+  readonly linkSource: OpenStore['linkSource']
   readonly coordination: Coordination
   readonly queue: Queue
   readonly relay: Relay
@@ -47,7 +48,8 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
   const database = await openRecords(config, log.rebuilt)
   before('database', () => database.close())
   const hooks = await hooksOf(config, log, database)
-  const { store: bareStore, stores: bareStores, places, ready: storeReady } = await openStore(config, log)
+  const opening = await openStore(config, log)
+  const { store: bareStore, stores: bareStores, places, linkSource } = opening
   before('storage', () => bareStore.close())
   const store = observedStore(bareStore, metrics.storage)
   const { stores, secretsOf } = openEncryption(
@@ -80,8 +82,8 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
   const { limitBytes, warningThreshold: threshold } = config.memory
   const unwatch = watchMemory({ limitBytes, threshold, onHigh: log.memoryHigh })
   before('memory watch', async () => unwatch())
-  const ready = { store: storeReady, coordination: opened.ready }
-  return { metrics, database, hooks, store, stores, places, coordination, queue, relay, engine, ready }
+  const ready = { store: opening.ready, coordination: opened.ready }
+  return { metrics, database, hooks, store, stores, places, linkSource, coordination, queue, relay, engine, ready }
 }
 
 function watch(

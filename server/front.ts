@@ -34,7 +34,7 @@ export async function openFront(
   config: Config,
   log: Log,
   link: Link | null,
-  { metrics, database, store, coordination, engine }: Foundation,
+  { metrics, database, store, linkSource, coordination, engine }: Foundation,
   before: Before,
 ): Promise<Front> {
   const drivers = driversOf(config)
@@ -74,7 +74,7 @@ export async function openFront(
     locate,
     authenticate: (req) => authenticator.authenticate(req.headers.authorization),
     health,
-    pages: createPages({ ...config.uploads, ...config.server, authMode: config.auth.mode }),
+    pages: createPages({ ...config.uploads, ...config.server, authMode: config.auth.mode, linkSource }),
   })
   const http = createHttpServer(app, { maxHeaderBytes: config.server.maxHeaderBytes })
   const { host: hostName, port: wantedPort } = config.server

@@ -33,6 +33,7 @@ export function openS3(s3: S3Config, config: Config, log: Pick<Log, 'bucket'>): 
     store,
     stores,
     places: (buckets) => stores.inBuckets(buckets).map((each) => ({ store: each, inventory: each })),
+    linkSource: config.server.downloads === 'redirect' ? stores.linkSource() : null,
     async ready() {
       // Which buckets there will be, only tenants know: each is looked at when it is first used.
       if (stores.perTenant) return store.ping()

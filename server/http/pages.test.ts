@@ -9,13 +9,14 @@ import express from 'express'
 import { createPages } from './pages.ts'
 
 const WEB = new URL('../../web/', import.meta.url)
+const OPTIONS = { chunkBytes: 1048576, maxBytes: 42, authMode: 'jwt', publicUrl: 'https://u.example/x' } as const
 
 describe('the pages', () => {
   let server: Server
   let origin: string
   before(async () => {
     const app = express().disable('etag')
-    app.use('/', createPages({ chunkBytes: 1048576, maxBytes: 42, authMode: 'jwt', publicUrl: 'https://u.example/x' }))
+    app.use('/', createPages(OPTIONS))
     app.use((_req, res) => void res.status(404).end('elsewhere'))
     server = createServer(app).listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -44,6 +45,19 @@ describe('the pages', () => {
     assert.ok(policy.includes("connect-src 'self' https://u.example;"), policy)
     assert.equal(answer.headers.get('x-content-type-options'), 'nosniff')
     assert.equal(answer.headers.get('content-type'), 'text/html; charset=utf-8')
+  })
+
+  test('where downloads are links to the store, the page may follow them', async () => {
+    const source = 'https://*.store.example'
+    const server = express()
+      .use(createPages({ ...OPTIONS, linkSource: source }))
+      .listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const { headers } = await fetch(`http://127.0.0.1:${port}/`)
+    assert.match(headers.get('content-security-policy') ?? '', /connect-src 'self' [^;]*https:\/\/\*\.store\.example;/)
+    server.close()
+    server.closeAllConnections()
   })
 
   test('every file that the page and its modules name is served, with its type', async () => {

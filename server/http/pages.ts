@@ -15,6 +15,8 @@ export interface PageOptions {
   readonly authMode: 'none' | 'jwt'
   /** PUBLIC_URL: uploads are sent there, so the page may talk to it. */
   readonly publicUrl?: string | null
+  /** What links to files in the store begin with (DOWNLOADS=redirect): the page follows them. */
+  readonly linkSource?: string | null
 }
 
 interface Page {
@@ -96,12 +98,16 @@ function document({ chunkBytes, maxBytes, authMode }: PageOptions): string {
     .replace('"{{config}}"', () => config.replaceAll('<', '\\u003c'))
 }
 
-function securityHeaders({ publicUrl }: PageOptions): Readonly<Record<string, string>> {
+function securityHeaders({ publicUrl, linkSource }: PageOptions): Readonly<Record<string, string>> {
   const policy = {
     'default-src': "'self'",
     'script-src': `'self' 'sha256-${sha256(IMPORT_MAP)}'`,
     'img-src': "'self' blob: data:",
-    'connect-src': ["'self'", ...(publicUrl ? [new URL(publicUrl).origin] : [])].join(' '),
+    'connect-src': [
+      "'self'",
+      ...(publicUrl ? [new URL(publicUrl).origin] : []),
+      ...(linkSource ? [linkSource] : []),
+    ].join(' '),
     'object-src': "'none'",
     'base-uri': "'none'",
     'form-action': "'none'",

@@ -29,9 +29,14 @@ export class S3Connections {
 
   /** Links to objects of this bucket, by the address that clients reach the store by. */
   links(bucket: string): Links {
-    const { publicEndpoint, region } = this.#settings
+    return new Links(this.publicUrl(bucket), this.#settings.region, this.#credentials)
+  }
+
+  /** Where clients find the bucket's objects. */
+  publicUrl(bucket: string): URL {
+    const { publicEndpoint } = this.#settings
     const settings = publicEndpoint === undefined ? this.#settings : { ...this.#settings, endpoint: publicEndpoint }
-    return new Links(bucketUrl(this.clients.control, settings, bucket), region, this.#credentials)
+    return bucketUrl(this.clients.control, settings, bucket)
   }
 
   close(): void {

@@ -63,6 +63,12 @@ export class S3Stores implements Stores {
     return made
   }
 
+  /** What links begin with, as a source in a Content-Security-Policy: `https://*.s3.example.com` for a bucket a tenant. */
+  linkSource(): string {
+    const { origin } = this.#connections.publicUrl(this.house.bucket)
+    return this.perTenant ? origin.replace(`//${this.house.bucket}.`, '//*.') : origin
+  }
+
   /** The stores of these buckets, and of the one that all tenants share now. */
   inBuckets(buckets: readonly string[]): S3ByteStore[] {
     const names = new Set([...(this.perTenant ? [] : [this.house.bucket]), ...buckets])
