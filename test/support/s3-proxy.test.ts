@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
@@ -109,6 +110,30 @@ test('an injected error reaches the client as S3 would say it, for as often as a
   )
   proxy.after = failNext('PutObject', { kind: 'error', status: 403, code: 'AccessDenied' })
   await assert.rejects(client.send(new PutObjectCommand({ Bucket, Key: 'k', Body: 'x' })), { name: 'AccessDenied' })
+})
+
+test('a call whose client left while a hook waited ends, and the store does not apply it', async () => {
+  const { proxy, client, Bucket } = await rig(seaweedfs)
+  const [reached, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  proxy.before = async () => {
+    reached.resolve()
+    await goOn.promise
+    return undefined
+  }
+  const leaving = new AbortController()
+  const put = fetch(`${proxy.url}/${Bucket}/k`, { method: 'PUT', body: Buffer.alloc(100_000), signal: leaving.signal })
+  await reached.promise
+  leaving.abort()
+  await assert.rejects(put, { name: 'AbortError' })
+  await sleep(200)
+  goOn.resolve()
+  proxy.before = undefined
+  for (let tries = 0; proxy.of('PutObject')[0]?.endedAt === undefined; tries++) {
+    assert.ok(tries < 100, 'it never ended')
+    await sleep(50)
+  }
+  assert.equal(proxy.of('PutObject')[0]?.storeStatus, undefined)
+  assert.equal((await client.send(new ListObjectsV2Command({ Bucket }))).KeyCount ?? 0, 0)
 })
 
 test('a store that is away breaks the connection instead of hanging', async () => {

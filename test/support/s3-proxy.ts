@@ -98,6 +98,8 @@ export async function startS3Proxy(endpoint: string): Promise<S3Proxy> {
       return answerFault(early, call, req, res)
     }
     const upstream = await openUpstream(req, target)
+    // It left while a hook waited: the rest of its body never comes, and the store would wait for it.
+    if (req.socket.destroyed) return void upstream.destroy()
     const gone = () => breakOff(res.writableFinished ? null : upstream.socket)
     req.socket.once('close', gone)
     // A kept-alive connection outlives its calls.

@@ -5,7 +5,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { uploaded } from '../support/client.ts'
 import { resume } from '../support/outcome.ts'
 import { eventually, sampleBytes } from '../support/tus.ts'
-import { headOf, type Instance, IS_PLAIN, killAt, MIB, ofUpload, PART, type S3Target, s3Target } from './target.ts'
+import {
+  headOf,
+  type Instance,
+  IS_PLAIN,
+  killAt,
+  MIB,
+  ONCE,
+  ofUpload,
+  PART,
+  type S3Target,
+  s3Target,
+} from './target.ts'
 
 const BYTES = sampleBytes(PART + MIB, 'peers-finish')
 
@@ -47,7 +58,7 @@ describe('the finish', () => {
     await eventually(async () => (await standing.tus.head(path)).status !== 423, 'HEAD says what became of it')
     assert.deepEqual(await headOf(standing.tus, path), { status: 410 })
     assert.equal((await standing.tus.send('GET', path)).status, 410)
-    assert.equal((await target.finishes(path)).committed, 0)
+    assert.equal((await target.finishes(path)).events, 0)
   })
 
   // plain @tus/server 2.4.5 + s3-store 2.0.7: the PATCH is a 500, and HEAD says 9437184 of 9437184 with no object there.
@@ -67,7 +78,7 @@ describe('the finish', () => {
     target.proxy.before = undefined
     await resume(standing, path, BYTES)
     await standing.tus.contentIs(path, BYTES)
-    assert.equal((await target.finishes(path)).committed, 1)
+    assert.equal((await target.finishes(path)).events, 1)
   })
 
   // plain @tus/server 2.4.5 + s3-store 2.0.7: HEAD says that it is whole, so the client stops; no object, ever.
@@ -110,12 +121,12 @@ describe('the finish', () => {
     assert.equal((await answered.tus.patch(other, PART, BYTES.subarray(PART))).status, 204)
     await answered.service.kill()
     await heardOnce(other)
-    assert.deepEqual(await target.finishes(path), { committed: 1, heard: 1 })
+    assert.deepEqual(await target.finishes(path), ONCE)
   })
 
   const heardOnce = async (path: string): Promise<void> => {
-    await eventually(async () => (await target.finishes(path)).heard > 0, 'the application heard of it', 20_000)
-    assert.deepEqual(await target.finishes(path), { committed: 1, heard: 1 })
+    await eventually(async () => (await target.finishes(path)).jobs > 0, 'the application heard of it', 20_000)
+    assert.deepEqual(await target.finishes(path), ONCE)
     await standing.tus.contentIs(path, BYTES)
   }
 
@@ -140,6 +151,6 @@ describe('the finish', () => {
     )
     if (!IS_PLAIN) assert.ok(statuses.has(423), 'the request was answered before Complete was')
     await standing.tus.contentIs(path, BYTES)
-    assert.equal((await target.finishes(path)).committed, 1)
+    assert.equal((await target.finishes(path)).events, 1)
   })
 })

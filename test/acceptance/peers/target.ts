@@ -3,7 +3,7 @@
  * documentation shows them. Both are seen over HTTP, in their bucket, and by what an application hears of a finish.
  */
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AbortMultipartUploadCommand, ListMultipartUploadsCommand, type S3Client } from '@aws-sdk/client-s3'
@@ -17,6 +17,7 @@ export const MIB = 1024 * 1024
 /** Of a default service, and of the plain store. */
 export const PART = 8 * MIB
 export const IS_PLAIN = process.env.PEERS_TARGET === 'plain'
+const ROOT = join(import.meta.dirname, '..', '..', '..')
 const PLAIN = IS_PLAIN ? { main: join(import.meta.dirname, 'plain.ts') } : {}
 
 /** One process. */
@@ -24,6 +25,19 @@ export interface Instance {
   readonly tus: Tus
   readonly service: RunningService
 }
+
+/** What an upload's end was for the application so far. */
+export interface Finishes {
+  /** Events that were committed with it. The plain packages have none: there it is the calls, as below. */
+  readonly events: number
+  /** Calls of the application's hook. */
+  readonly heard: number
+  /** Events whose whole work is done. */
+  readonly jobs: number
+}
+
+/** Of an upload whose end the application has heard of as it should. */
+export const ONCE: Finishes = { events: 1, heard: 1, jobs: 1 }
 
 /** Processes that share everything they keep. */
 export interface S3Target {
@@ -36,8 +50,7 @@ export interface S3Target {
   listing(): Promise<string[]>
   /** Aborts the upload's multipart uploads behind its back; how many there were. */
   abortMultiparts(path: string): Promise<number>
-  /** How often the upload's finish was committed for the application, and how often it has heard of it by now. */
-  finishes(path: string): Promise<{ readonly committed: number; readonly heard: number }>
+  finishes(path: string): Promise<Finishes>
   /** Kills what still runs and removes everything. */
   remove(): Promise<void>
 }
@@ -54,15 +67,26 @@ async function killAll(started: ReadonlySet<RunningService>): Promise<void> {
   await Promise.all([...started].map((service) => service.kill()))
 }
 
+/** The application: a hook that writes down each finished upload. Returns the module. */
+async function finishHook(dir: string, finished: string): Promise<string> {
+  const [module, lifecycle] = [join(dir, 'hooks.mjs'), join(ROOT, 'hooks', 'lifecycle.ts')]
+  const hook = `({ event }) => appendFileSync(${JSON.stringify(finished)}, event.uploadId + '\\n')`
+  const imports = `import { appendFileSync } from 'node:fs'\nimport { defineHooks } from ${JSON.stringify(lifecycle)}\n`
+  await writeFile(module, `${imports}export default defineHooks({ 'post-finish': ${hook} })\n`)
+  return module
+}
+
 /** On S3; a lease of a second, so that whoever comes after a killed instance does not wait long. */
 export async function s3Target(common: Env = {}): Promise<S3Target> {
   const world = await freshWorld()
   const [proxy, scratch] = await Promise.all([startS3Proxy(world.s3.endpoint), mkdtemp(join(tmpdir(), 'peers-'))])
   const finished = join(scratch, 'finished')
+  const hooks = await finishHook(scratch, finished)
   const insight = productionInsight(world)
   const s3 = s3Client(world.s3)
   const started = new Set<RunningService>()
-  const env = { ...world.env, S3_ENDPOINT: proxy.url, HOLD_LEASE: '1s', FINISHED_FILE: finished, ...common }
+  const own = { S3_ENDPOINT: proxy.url, HOLD_LEASE: '1s', HOOKS_MODULE: hooks, FINISHED_FILE: finished }
+  const env = { ...world.env, ...own, ...common }
   return {
     proxy,
     s3,
@@ -79,13 +103,11 @@ export async function s3Target(common: Env = {}): Promise<S3Target> {
     },
     async finishes(path) {
       const id = idOf(path)
-      if (IS_PLAIN) {
-        const lines = (await readFile(finished, 'utf8').catch(() => '')).split('\n')
-        const calls = lines.filter((line) => line === id).length
-        return { committed: calls, heard: calls }
-      }
-      const [events, heard] = await Promise.all([insight.eventsOf(id, 'upload.uploaded'), insight.jobsDone(id)])
-      return { committed: events.length, heard }
+      const lines = (await readFile(finished, 'utf8').catch(() => '')).split('\n')
+      const heard = lines.filter((line) => line === id).length
+      if (IS_PLAIN) return { events: heard, heard, jobs: heard }
+      const [events, jobs] = await Promise.all([insight.eventsOf(id, 'upload.uploaded'), insight.jobsDone(id)])
+      return { events: events.length, heard, jobs }
     },
     async remove() {
       proxy.before = undefined
