@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { freshDataDir, type RunningService, startService } from '../support/service.ts'
+import { freshBucket, testServices } from '../support/services.ts'
 import { openBrowser, openPage, type UploadPage } from './support/browser.ts'
 import { ofMethod, type Recorded, type Recorder, recorderTo } from './support/recorder.ts'
 import { eventually, sampleBytes } from './support/tus.ts'
@@ -191,5 +192,43 @@ describe('the upload page', () => {
     assert.equal(sha256(Buffer.concat(chunks)), sha256(NOTES))
     assert.deepEqual(await page.evaluate(() => Object.keys(localStorage)), [])
     assert.deepEqual(offences, [])
+  })
+
+  test('with tokens and links to the store: the page may follow them', async () => {
+    const [s3] = testServices().s3
+    assert.ok(s3)
+    const bucket = await freshBucket(s3)
+    ending.push(bucket.cleanup)
+    const store = {
+      STORAGE: 's3',
+      S3_ENDPOINT: s3.endpoint,
+      S3_BUCKET: bucket.name,
+      S3_ACCESS_KEY_ID: s3.accessKeyId,
+      S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
+      DOWNLOADS: 'redirect',
+    }
+    const { page, offences, choose, begin, row } = await visit(
+      await serve({ AUTH_MODE: 'jwt', JWT_SECRET: SECRET, ...store }),
+    )
+    await page.getByLabel('Access token').fill(token({ sub: 'ann', tenant: 'acme' }))
+    await page.getByRole('button', { name: 'Use token' }).click()
+    await choose(at('notes.txt'))
+    await begin()
+    await row('notes.txt').getByText(sha256(NOTES)).waitFor()
+    const fetched: string[] = []
+    page.on('response', (answer) => fetched.push(`${answer.status()} ${new URL(answer.url()).origin}`))
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      row('notes.txt').getByRole('button', { name: 'Download' }).click(),
+    ])
+    const chunks: Buffer[] = []
+    for await (const chunk of await download.createReadStream()) chunks.push(Buffer.from(chunk))
+    assert.equal(sha256(Buffer.concat(chunks)), sha256(NOTES))
+    assert.ok(fetched.includes(`200 ${new URL(s3.endpoint).origin}`), fetched.join())
+    // The one address elsewhere that it may talk to.
+    assert.deepEqual(
+      offences.map((url) => url.split('/', 4).join('/')),
+      [`${s3.endpoint}/${bucket.name}`],
+    )
   })
 })
