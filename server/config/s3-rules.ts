@@ -35,4 +35,16 @@ export const downloadsByLink: Rule = (values, { faults, warnings }) => {
     ...(values.get('S3_SSE') === 'customer' ? ['S3_SSE=customer needs the key with every request'] : []),
   ]
   for (const reason of against) faults.push(`DOWNLOADS is redirect, but ${reason}: give DOWNLOADS=stream`)
+  const link = values.get('S3_PUBLIC_ENDPOINT') ?? values.get('S3_ENDPOINT')
+  if (link === null) return
+  if (!/[.\]]/.test(new URL(link).hostname) && !values.isSet('S3_PUBLIC_ENDPOINT')) {
+    warnings.push(
+      `DOWNLOADS is redirect, and links lead to ${link}, a name that clients may not know: give S3_PUBLIC_ENDPOINT`,
+    )
+  }
+  if (link.startsWith('http:') && values.get('PUBLIC_URL')?.startsWith('https:')) {
+    warnings.push(
+      `DOWNLOADS is redirect from PUBLIC_URL with https to ${link} without: browsers do not follow that. Give an https S3_PUBLIC_ENDPOINT`,
+    )
+  }
 }

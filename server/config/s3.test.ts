@@ -103,6 +103,16 @@ test('links need a store that gives any, and objects that can be read by one', (
   assert.match(load({ S3_PUBLIC_ENDPOINT: 'https://files.example' }).warnings.join(), /S3_PUBLIC_ENDPOINT is not used/)
 })
 
+test('a link that clients may not be able to follow is warned of', () => {
+  const warnings = (more: Env) => load({ DOWNLOADS: 'redirect', ...more }).warnings.join()
+  assert.equal(warnings({}), '')
+  assert.match(warnings({ S3_ENDPOINT: 'http://minio:9000' }), /http:\/\/minio:9000, a name that clients may not know/)
+  assert.equal(warnings({ S3_ENDPOINT: 'http://minio:9000', S3_PUBLIC_ENDPOINT: 'https://files.example' }), '')
+  const secure = { PUBLIC_URL: 'https://u.example' }
+  assert.match(warnings({ ...secure, S3_ENDPOINT: 'http://s3.example' }), /without: browsers do not follow that/)
+  assert.equal(warnings({ ...secure, S3_ENDPOINT: 'https://s3.example' }), '')
+})
+
 describe('key templates', () => {
   test('the default, another one, and earlier ones behind it', () => {
     const mine = '{prefix}/{tenant}/{shard}/{id}/{generation}-{token}'
