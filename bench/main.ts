@@ -2,7 +2,7 @@
  * `npm run bench [-- --write] [work...]`: ours, the plain packages, a bare relay (and tusd, where it is on the PATH) in
  * one run, in turns, on one store. `--write` puts the figures into docs/performance.md. BENCH_SCALE multiplies sizes and
  * counts, BENCH_ROUNDS the turns (3), BENCH_LONG=1 takes 1,000 slow uploads instead of 200.
- * Works: those of plan.ts by their id, `real`, `takeover`, `memory`, `workers`; default all.
+ * Works: those of plan.ts by their id, `real`, `takeover`, `memory`, `workers`, `encryption`; default all.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'
@@ -10,12 +10,22 @@ import { join } from 'node:path'
 import { startServices } from '../test/support/provision/start-all.ts'
 import { testServices } from '../test/support/services.ts'
 import { type DiscardStore, startDiscardStore } from './discard-store.ts'
+import { measureEncryption } from './encryption.ts'
 import { measureHandovers } from './handover.ts'
 import { Load } from './load/driver.ts'
 import { type Measured, measure } from './measure.ts'
 import { measureSlow, type SlowFigures } from './memory.ts'
 import { plan } from './plan.ts'
-import { cpuTable, handoverTable, machine, slowTable, storeTable, takeoverTable, workersTable } from './report.ts'
+import {
+  cpuTable,
+  encryptionTable,
+  handoverTable,
+  machine,
+  slowTable,
+  storeTable,
+  takeoverTable,
+  workersTable,
+} from './report.ts'
 import { hasTusd, type MeasuredServer, type ServerName, startServer } from './servers.ts'
 import { measureTakeovers } from './takeover.ts'
 import { measureWorkers } from './workers.ts'
@@ -142,6 +152,12 @@ async function main(): Promise<void> {
     if (takes('workers')) {
       say('one process and two')
       sections.push(`### WORKERS\n\n${workersTable(await measureWorkers(store.s3, load, rounds))}`)
+    }
+    if (takes('encryption')) {
+      say('with and without encryption by the service')
+      sections.push(
+        `### Encryption by the service\n\n${encryptionTable(await measureEncryption(store, load, rounds, scale))}`,
+      )
     }
     if (takes('real')) sections.push(await onRealStore(load))
   } finally {

@@ -1,5 +1,6 @@
 /** The figures as tables. */
 import { cpus } from 'node:os'
+import type { EncryptionFigures } from './encryption.ts'
 import { type Handover, type Handovers, QUEUED } from './handover.ts'
 import type { Measured, Run } from './measure.ts'
 import type { SlowFigures, SlowLoad } from './memory.ts'
@@ -163,6 +164,16 @@ export function workersTable(all: readonly WorkersFigures[]): string {
     return [work, unit, figure(before), figure(after), figure(after / before), one.length]
   })
   return table(['work', 'unit', 'WORKERS=1', 'WORKERS=2', 'ratio', 'runs'], rows)
+}
+
+export function encryptionTable(all: readonly EncryptionFigures[]): string {
+  const rows = all.map(({ work, per, plain, encrypted }): Row => {
+    const [before, after] = [quantile(plain, 0.5), quantile(encrypted, 0.5)]
+    const unit = per === 'GiB' ? 's/GiB' : `ms/${per}`
+    const figures = [before, after, after - before].map((cpu) => figure(per === 'GiB' ? cpu : cpu * 1000))
+    return [work, unit, ...figures, per === 'GiB' ? '+ 1.8' : '', plain.length]
+  })
+  return table(['work', 'CPU', 'plain', 'encrypted', 'more', 'to reach', 'runs'], rows)
 }
 
 /** Where and with what the figures were taken. */
