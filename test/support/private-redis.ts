@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { redisProgram } from './provision/install.ts'
 import { freePorts } from './provision/ports.ts'
+import { until } from './redis-node.ts'
 
 /** A redis-server of one test alone, to be killed, paused and flushed at will. Nothing is persisted. */
 export interface PrivateRedis {
@@ -44,7 +45,8 @@ export async function privateRedis(
     server = spawn(program, [...common, ...settings], { stdio: 'ignore' })
     process.once('exit', endNow)
     if (admin.status === 'wait') await admin.connect().catch(() => {})
-    await admin.ping()
+    // On a busy machine it may begin to listen later than the client's retries of one command last.
+    await until('redis-server answers', async () => (await admin.ping()) === 'PONG')
   }
   const kill = async () => {
     const running = server

@@ -45,7 +45,7 @@ export async function startNode(port: number, args: readonly string[]): Promise<
   const begin = async (): Promise<void> => {
     server = spawn(program, [...args], { stdio: 'ignore' })
     running.add(server)
-    await admin.ping()
+    await until('redis-server answers', async () => (await admin.ping()) === 'PONG')
   }
   const kill = async (): Promise<void> => {
     const child = server

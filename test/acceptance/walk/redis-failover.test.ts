@@ -115,7 +115,7 @@ for (const store of storesOf('seaweedfs')) {
 
     test('the master dies at an S3 request', { timeout: 1_500_000 }, async (t) => {
       const blows = PHASES.map(failover)
-      const { walked, places } = await walk(stage, aftermath, shape, blows, 1, fits)
+      const { walked, places } = await walk(stage, aftermath, shape, blows, 2, fits)
       t.diagnostic(`${walked} of ${places} places`)
       assert.equal(stale.length, walked)
       // They knew the upload, and not where it was.

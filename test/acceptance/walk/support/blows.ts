@@ -51,6 +51,21 @@ function faulty(name: string, phase: 'before' | 'applied', fault: Fault): Blow[]
   ]
 }
 
+/** Complete is applied, its answer is lost, and from then on the store knows no such upload: as S3 does some time later. */
+function forgottenComplete(): Blow {
+  let asked = 0
+  return {
+    name: 'a reset after it was applied, then NoSuchUpload, for',
+    phase: 'applied',
+    only: 'CompleteMultipartUpload',
+    times: Number.POSITIVE_INFINITY,
+    strike: async () => (asked++ === 0 ? { kind: 'drop' } : { kind: 'error', status: 404, code: 'NoSuchUpload' }),
+    heal: async () => {
+      asked = 0
+    },
+  }
+}
+
 /** Errors of S3, once (a retry mends it) and as often as the service tries (the client has to come again). */
 export function s3Faults(): Blow[] {
   const inside: Fault = { kind: 'error', status: 200, code: 'InternalError' }
@@ -62,6 +77,7 @@ export function s3Faults(): Blow[] {
     ...faulty('a reset after it was applied', 'applied', { kind: 'drop' }),
     ...faulty('200 with an error inside', 'before', inside).map(complete),
     ...faulty('200 with an error inside although applied', 'applied', inside).map(complete),
+    forgottenComplete(),
   ]
 }
 

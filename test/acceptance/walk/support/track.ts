@@ -77,6 +77,7 @@ export class Track {
     await eventually(
       async () => this.#armed?.struck !== null,
       `request ${this.#armed?.boundary} came; so far ${this.operations}`,
+      30_000,
     )
     return this.#armed?.struck?.operation ?? 'Other'
   }
