@@ -36,6 +36,9 @@ async function settleFinish(deps: Deps, open: OpenUpload, whole: Bytes | null): 
   // A small file's bytes are not durable yet: its state stays receiving until its object is.
   const before = whole ? await putWhole(deps, open, whole) : null
   const length = open.row.length ?? 0
+  // From here on the row says more than the session shows: whoever comes after a failure reads the row first, and goes on
+  // with none that he knew from before (known-rows.ts).
+  if (before) open.hold.unanswered = true
   if (open.row.state !== 'finishing') {
     await open.change(
       { offsetSeen: length, ...(before ? { objectKey: before.key, crc32: before.crc32 } : {}) },

@@ -144,6 +144,27 @@ describe('rows known for a moment', () => {
     assert.equal(sha256(await readAll(await download.open())), sha256(bytes))
   })
 
+  test('a finish that was interrupted elsewhere counts for nothing behind bytes that were acknowledged since', async () => {
+    const { change } = world.database.records
+    const interrupted: Records = {
+      ...world.database.records,
+      change: async (id, what, options) => {
+        if (options.enter?.includes('uploaded')) throw new UploadError('records_unavailable', 'Postgres is away')
+        return change(id, what, options)
+      },
+    }
+    const unlucky = await world.engine({ records: interrupted })
+    const bytes = bytesOf(3000)
+    const id = await create(bytes.length)
+    await append(id, 0, bytes.subarray(0, 1000))
+    await assert.rejects(append(id, 1000, bytesOf(2000), unlucky), { code: 'records_unavailable' })
+    // This instance has just seen the row receiving; by now it names an object with the bytes of the other request.
+    assert.equal((await append(id, 1000, bytes.subarray(1000, 1500))).offset, 1500)
+    assert.equal((await append(id, 1500, bytes.subarray(1500))).upload.state, 'uploaded')
+    const download = await one.download(ALICE, id)
+    assert.equal(sha256(await readAll(await download.open())), sha256(bytes))
+  })
+
   test('a driver that does not let go with a save is let go of by itself', async () => {
     const coordination = world.coordination()
     const save = coordination.save.bind(coordination)
