@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, readFile, rm, unlink, writeFile } from 'node:fs/promises'
+import { link, readFile, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeFolders } from './storage/file/durable.ts'
 
 /** Another process works on the same data. The message says what to do. */
 export class DataLocked extends Error {
@@ -29,7 +30,7 @@ interface Owner {
  * The lock is a hard link to a file with the owner in it: linking fails when the name is there, and is atomic.
  */
 export async function lockData(dir: string): Promise<DataLock> {
-  await mkdir(dir, { recursive: true, mode: 0o750 })
+  await makeFolders(dir)
   const path = join(dir, 'lock')
   const me: Owner = {
     pid: process.pid,

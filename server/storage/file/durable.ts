@@ -1,6 +1,6 @@
 /** Writes that a power cut cannot take back. */
 import { type FileHandle, mkdir, open, rename } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { errorCode, isMissing } from './failure.ts'
 
 /** Makes names that were created in, or moved into, a folder durable. */
@@ -11,6 +11,15 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await handle.close()
   }
+}
+
+/** Makes a folder and those above it that are missing, all durably. */
+export async function makeFolders(path: string): Promise<void> {
+  const whole = resolve(path)
+  const topmost = (await mkdir(whole, { recursive: true, mode: 0o750 })) ?? whole
+  // The lowest one also when it was there already: whoever made it may not have come to this line.
+  for (let at = whole; at.length >= topmost.length && at !== dirname(at); at = dirname(at))
+    await syncFolder(dirname(at))
 }
 
 /** Writes all chunks at a position; the kernel may take them in several bites. */

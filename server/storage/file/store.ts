@@ -14,7 +14,7 @@ import type {
 } from '../../uploads/ports/byte-store.ts'
 import type { Inventory, ListedMultipart, ListedObject } from '../../uploads/ports/housekeeping.ts'
 import type { Part } from '../../uploads/words.ts'
-import { Folders, moveIntoPlace, syncFolder, writeNew } from './durable.ts'
+import { Folders, makeFolders, moveIntoPlace, syncFolder, writeNew } from './durable.ts'
 import { asUploadError, isMissing } from './failure.ts'
 import { type Completed, Multiparts } from './multipart.ts'
 import { keySegments, type Layout, layout, objectFile, refuseLinks } from './paths.ts'
@@ -53,7 +53,7 @@ export class FileByteStore implements ByteStore, Inventory {
   /** Makes the folders, and clears what a crash left behind. Throws `store_unavailable` when that cannot be. */
   static async open(options: FileStoreOptions): Promise<FileByteStore> {
     try {
-      await mkdir(options.root, { recursive: true, mode: 0o750 })
+      await makeFolders(options.root)
       const root = await realpath(resolve(options.root))
       const store = new FileByteStore(root, options.readHighWaterMark ?? 65_536)
       const { objects, multipart, incoming, trash } = store.#at
