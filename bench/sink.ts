@@ -133,6 +133,11 @@ async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> 
     case 'UploadPart':
       parts?.set(partNumber ?? 0, bytes)
       return answer(res, 200, '', { etag: `"${partNumber}"` })
+    case 'UploadPartCopy': {
+      const [, first = 0, last = 0] = /bytes=(\d+)-(\d+)/.exec(String(req.headers['x-amz-copy-source-range'])) ?? []
+      parts?.set(partNumber ?? 0, Number(last) - Number(first) + 1)
+      return xml(res, `<CopyPartResult><ETag>"${partNumber}"</ETag></CopyPartResult>`)
+    }
     case 'CreateMultipartUpload': {
       const id = `m${++lastId}`
       multiparts.set(id, new Map())

@@ -1,8 +1,6 @@
 import type { Config } from './config/config.ts'
 import type { EngineSettings } from './uploads/engine.ts'
 
-/** A multipart upload of so many parts becomes a segment: 5 GiB, with parts of 8 MiB. */
-const SEGMENT_PARTS = 640
 /** A HEAD waits this long for row, store or session that are away, before 423. */
 const INSPECT_PATIENCE_MS = 5000
 /** Longest wait for somebody else's hold: a dead holder's lease and its takeover fit in. */
@@ -26,7 +24,7 @@ export function engineSettings({ uploads, memory, keys, coordination }: Config):
     expiresAfterMs: uploads.expiresAfterMs > 0 ? uploads.expiresAfterMs : null,
     // In one process there is no second primary that could still serve an old holder.
     rebuildWaitMs: coordination.driver === 'redis' ? uploads.leaseMs : 0,
-    segmentParts: SEGMENT_PARTS,
+    segmentParts: uploads.segmentParts,
     keys,
   }
 }

@@ -37,6 +37,8 @@ export interface UploadsConfig {
   readonly chunkBytes: number
   /** Eight chunks. */
   readonly partBytes: number
+  /** Parts of a multipart upload before it becomes a segment. */
+  readonly segmentParts: number
   readonly streamBufferBytes: number
   /** Longest `Upload-Metadata` value as it was sent. */
   readonly maxMetadataBytes: number

@@ -102,6 +102,7 @@ function uploadsOf(values: Values): UploadsConfig {
     maxConcurrentWrites: values.get('MAX_CONCURRENT_UPLOADS'),
     chunkBytes: values.get('CHUNK_SIZE'),
     partBytes: 8 * values.get('CHUNK_SIZE'),
+    segmentParts: values.get('SEGMENT_PARTS'),
     streamBufferBytes: values.get('STREAM_BUFFER_SIZE'),
     maxMetadataBytes: values.get('MAX_METADATA_BYTES'),
     expiresAfterMs: values.get('UPLOAD_EXPIRES_AFTER'),

@@ -8,6 +8,8 @@ import type { Values } from './values.ts'
 const MIB = 1024 * 1024
 const CHUNKS_A_PART = 8
 const S3_MIN_PART_BYTES = 5 * MIB
+/** An object has 10,000 parts at most; some segments are made by takeovers. */
+const MOST_SEGMENTS = 5000
 /** RFC 7518, section 3.2: a key as long as the hash at least. */
 const MIN_SECRET_BYTES = 32
 /** Room for everything else in a request's header section. */
@@ -120,6 +122,14 @@ const storage: Rule = (values, { faults }) => {
   if (part < S3_MIN_PART_BYTES) {
     faults.push(
       `CHUNK_SIZE is ${values.get('CHUNK_SIZE')}, and eight of it are less than the 5 MiB that S3 demands of a part: give ${S3_MIN_PART_BYTES / CHUNKS_A_PART} or more`,
+    )
+    return
+  }
+  const longest = values.get('MAX_FILE_SIZE')
+  const least = Math.ceil(longest / part / MOST_SEGMENTS)
+  if (values.get('SEGMENT_PARTS') < least) {
+    faults.push(
+      `SEGMENT_PARTS is ${values.get('SEGMENT_PARTS')}, and an upload of MAX_FILE_SIZE=${longest} bytes would be more than ${MOST_SEGMENTS} objects: give ${least} or more`,
     )
   }
 }

@@ -216,6 +216,13 @@ export const SETTINGS = {
     'The block in which received bytes are gathered, and the chunk size of the upload page. A part is eight; with STORAGE=s3 it must come to 5 MiB at least.',
     { unit: 'bytes' },
   ),
+  SEGMENT_PARTS: setting(
+    'uploads',
+    integer({ min: 2, max: 10_000 }),
+    640,
+    'A multipart upload of so many parts becomes an object of its own, and the next begins; at the end they are put together inside the store (5 GiB, with parts of 8 MiB). MAX_FILE_SIZE may be 5,000 of them at most.',
+    { unit: 'parts' },
+  ),
   STREAM_BUFFER_SIZE: setting(
     'uploads',
     integer({ min: 1024, max: 16 * MIB }),

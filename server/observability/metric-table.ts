@@ -74,7 +74,11 @@ export const METRICS = {
     help: 'Share (0 to 1) of the creations and appends of the last five minutes that failed for a reason of ours (5xx).',
   },
   upload_active: { kind: 'gauge', over: 'sum', help: 'Appends that run now.' },
-  upload_memory_bytes: { kind: 'gauge', over: 'sum', help: 'Upload bytes in memory.' },
+  upload_memory_bytes: {
+    kind: 'gauge',
+    over: 'sum',
+    help: 'Memory that upload bytes take, in whole pages of a sixteenth of CHUNK_SIZE.',
+  },
   upload_memory_budget_bytes: { kind: 'gauge', over: 'sum', help: 'What they may be at most (UPLOAD_MEMORY_MB).' },
   upload_sockets_waiting: { kind: 'gauge', over: 'sum', help: 'Sockets that are paused because the budget is spent.' },
   upload_buffer_pool_blocks: { kind: 'gauge', over: 'sum', help: 'Blocks in the pool that wait to be used again.' },

@@ -12,6 +12,8 @@ import { freshBucket, freshDatabase, freshPrefix, type TestS3, testServices } fr
 const ROOT = join(import.meta.dirname, '..', '..')
 const MAIN = join(ROOT, 'server', 'main.ts')
 const COMPILED = join(ROOT, '.cache', 'compiled')
+/** As the scripts of package.json and the image start it. */
+const NODE_FLAGS = ['--max-semi-space-size=16']
 const START_MS = 60_000
 const OUTPUT_KEPT = 256 * 1024
 
@@ -133,7 +135,7 @@ export async function startService(options: ServiceOptions): Promise<RunningServ
   const port = options.port ?? (await freePorts(1))[0] ?? 0
   const url = `http://127.0.0.1:${port}`
   const args = options.mode === 'embedded' ? ['--embedded'] : []
-  const child = spawn(process.execPath, [options.main ?? MAIN, ...args], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, options.main ?? MAIN, ...args], {
     cwd: ROOT,
     env: { ...surroundings(), HOST: '127.0.0.1', ...options.env, PORT: String(port) },
     stdio: ['ignore', 'pipe', 'pipe'],

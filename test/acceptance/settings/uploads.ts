@@ -99,6 +99,30 @@ export function uploadSettings(): void {
     assert.ok(between > 250 && between < 5_000, `the second try came after ${between} ms`)
   })
 
+  shows('SEGMENT_PARTS', 'how large a multipart upload gets before it is an object of its own', async (stage) => {
+    const proxy = await stage.s3()
+    const file = sampleBytes(26 * 1024 * 1024, 'segments')
+    const env = { S3_ENDPOINT: proxy.url, CHUNK_SIZE: '655360', MAX_FILE_SIZE: String(file.length) }
+    for (const { parts, copied } of [
+      { parts: '2', copied: [2, 2] },
+      { parts: '640', copied: [] },
+    ]) {
+      proxy.reset()
+      const service = await stage.start({ ...env, SEGMENT_PARTS: parts })
+      const tus = new Tus(service.url)
+      const path = await tus.create({ length: file.length })
+      assert.equal((await tus.patch(path, 0, file)).status, 204)
+      await tus.contentIs(path, file)
+      const [composed] = proxy.of('UploadPartCopy')
+      const sizes = new Map<string, number>()
+      for (const { multipartId = '' } of proxy.of('UploadPart')) {
+        if (multipartId !== composed?.multipartId) sizes.set(multipartId, (sizes.get(multipartId) ?? 0) + 1)
+      }
+      assert.deepEqual([...sizes.values()].slice(0, copied.length), copied)
+      assert.equal(proxy.of('UploadPartCopy').length, copied.length === 0 ? 0 : 3, 'segments are copied in the store')
+    }
+  })
+
   shows('INSPECT_STALL', 'a HEAD cuts a body only when nothing came for so long', async (stage) => {
     for (const { stall, cut } of [
       { stall: '50ms', cut: true },
