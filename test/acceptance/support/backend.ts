@@ -3,6 +3,7 @@
  * (embedded: a data directory); services are started on it, one after another or, in production, side by side.
  */
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { type Env, freshDataDir, freshWorld, type RunningService, startService } from '../../support/service.ts'
 import { type TestS3, testServices } from '../../support/services.ts'
 import { eventually, idOf, Tus } from './tus.ts'
@@ -118,12 +119,14 @@ export async function embeddedBackend(): Promise<Backend> {
   const { dir, remove } = await freshDataDir()
   const started = new Set<RunningService>()
   const env = { NODE_ENV: 'test', DATA_DIR: dir, MEMORY_LIMIT_MB: '1024' }
-  const store: Store = { objectsOf: async (path) => (await filesView(dir, idOf(path))).map(({ name }) => name) }
+  // Not the record files: they tell of an upload that is gone, too.
+  const files = (path: string) => filesView(join(dir, 'store'), idOf(path))
+  const store: Store = { objectsOf: async (path) => (await files(path)).map(({ name }) => name) }
   return {
     name: 'embedded',
     env,
     insight: null,
-    view: async ({ tus }, path) => ({ info: await tus.info(path), files: await filesView(dir, idOf(path)) }),
+    view: async ({ tus }, path) => ({ info: await tus.info(path), files: await files(path) }),
     start: async (extra = {}) =>
       launch({ mode: 'embedded', env: { ...env, ...extra }, store, uploadedOnce: isFinished, started }),
     close: async () => {
