@@ -100,7 +100,8 @@ export async function filesView(directory: string, id: string): Promise<{ name: 
   const found: { name: string; bytes: number }[] = []
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
     const name = relative(directory, join(entry.parentPath, entry.name))
-    if (!entry.isFile() || !name.includes(id)) continue
+    // A record file tells of an upload and has none of its bytes.
+    if (!entry.isFile() || !name.includes(id) || name.endsWith('.record')) continue
     const { size } = await stat(join(directory, name)).catch(() => ({ size: -1 }))
     if (size >= 0) found.push({ name, bytes: size })
   }
