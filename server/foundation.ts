@@ -15,7 +15,6 @@ import { hooksOf } from './start-up.ts'
 import { createEngine } from './uploads/engine.ts'
 import type { ByteStore, Stores } from './uploads/ports/byte-store.ts'
 import type { Coordination } from './uploads/ports/coordination.ts'
-import { youngCollector } from './young-garbage.ts'
 
 /** Names what ends a part; it runs before what was named earlier. */
 export type Before = (name: string, run: () => Promise<unknown>) => void
@@ -66,7 +65,6 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
   before('queue', () => queue.close())
   const relay = createRelay({ outbox: database.outbox, queue, log: log.child('relay'), metrics: metrics.relay })
   before('relay', () => relay.stop())
-  const collectYoung = youngCollector()
   const engine = await createEngine({
     settings: engineSettings(config),
     memoryBytes: config.memory.uploadBytes,
@@ -77,14 +75,7 @@ export async function layFoundation(config: Config, log: Log, link: Link | null,
     coordination,
     records: database.records,
     gatekeeper: hooks.gatekeeper,
-    events: {
-      ...metrics.engine,
-      received(bytes) {
-        metrics.engine.received(bytes)
-        collectYoung(bytes)
-      },
-      outbox: () => relay.nudge(),
-    },
+    events: { ...metrics.engine, outbox: () => relay.nudge() },
     report: log.background,
   })
   watch(config, metrics, engine.gauges, database, opened.connections)
