@@ -85,8 +85,9 @@ export class Instance {
       return { code: 'ok', offset: await ask() }
     } catch (error) {
       // Every refusal has a code, also that of a product whose error class is another one.
-      if (error instanceof Error && 'code' in error) return { code: String(error.code), offset: null }
-      throw error
+      if (!(error instanceof Error && 'code' in error)) throw error
+      this.#ledger.refused(`${error.code}: ${error.message} ${error.cause ?? ''}`)
+      return { code: String(error.code), offset: null }
     }
   }
 }

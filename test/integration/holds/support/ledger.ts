@@ -14,7 +14,17 @@ interface Account {
  */
 export class Ledger {
   readonly #accounts = new Map<UploadId, Account>()
+  readonly #refusals: string[] = []
   #broken: string | null = null
+
+  /** No promise, but what one wants to know when a trace goes astray. */
+  get refusals(): readonly string[] {
+    return this.#refusals
+  }
+
+  refused(why: string): void {
+    this.#refusals.push(why)
+  }
 
   told(id: UploadId, offset: number): void {
     const account = this.#of(id)

@@ -104,7 +104,7 @@ export const TOKEN: readonly Rule[] = [
     without: [unasked('RENEW')],
     breaks: /a dead holder keeps the upload/,
     async trace(stage) {
-      const lease = { leaseMs: 1500, holdWaitMs: 6000 }
+      const lease = { leaseMs: 3000, holdWaitMs: 9000 }
       const [a, b, c] = [await stage.instance(lease), await stage.instance(lease), await stage.instance(lease)]
       const id = await stage.create(a, 1000)
       await a.patch(id, 0, fill('A', 100))

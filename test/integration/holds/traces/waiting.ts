@@ -5,6 +5,8 @@ import type { Instance, Stream } from '../support/instance.ts'
 import type { Rule } from '../support/rule.ts'
 import { fill, SMALL, type Stage } from '../support/stage.ts'
 
+/** Longer than any hand-over takes on a busy machine. */
+const PATIENT = { holdWaitMs: 6000 }
 const KEEPER = 'server/uploads/hold-keeper.ts'
 
 export const WAITING: readonly Rule[] = [
@@ -19,7 +21,7 @@ export const WAITING: readonly Rule[] = [
     ],
     breaks: /what had arrived is lost/,
     async trace(stage) {
-      const [a, b] = [await stage.instance(), await stage.instance()]
+      const [a, b] = [await stage.instance(), await stage.instance(PATIENT)]
       const id = await stage.create(a, 1000)
       const body = await flowing(stage, a, id)
       assert.deepEqual(await b.patch(id, 150, fill('B', 50)), { code: 'ok', offset: 200 }, 'what had arrived is lost')
@@ -38,11 +40,11 @@ export const WAITING: readonly Rule[] = [
     ],
     breaks: /what had arrived is lost/,
     async trace(stage) {
-      const lease = { leaseMs: 1500 }
+      const lease = { leaseMs: 3000, ...PATIENT }
       const [a, b] = [await stage.instance(lease), await stage.instance(lease)]
       const id = await stage.create(a, 1000)
       const body = await flowing(stage, a, id)
-      await sleep(3000)
+      await sleep(4500)
       assert.deepEqual(await b.patch(id, 150, fill('B', 50)), { code: 'ok', offset: 200 }, 'what had arrived is lost')
       await body.heard
       await stage.finish(id, b, 1000)
@@ -59,7 +61,7 @@ export const WAITING: readonly Rule[] = [
     ],
     breaks: /the holder never heard of it/,
     async trace(stage) {
-      const [a, b] = [await stage.instance(), await stage.instance({ holdWaitMs: 4000 })]
+      const [a, b] = [await stage.instance(), await stage.instance(PATIENT)]
       const id = await stage.create(a, 1000)
       const body = await flowing(stage, a, id)
       const told = b.gates.hold('coordination', 'tell')
@@ -82,7 +84,7 @@ export const WAITING: readonly Rule[] = [
     ],
     breaks: /the hand-over waits for other uploads/,
     async trace(stage) {
-      const [a, b] = [await stage.instance({ maxWrites: 2 }), await stage.instance({ holdWaitMs: 4000 })]
+      const [a, b] = [await stage.instance({ maxWrites: 2 }), await stage.instance(PATIENT)]
       const id = await stage.create(a, 1000)
       const body = await flowing(stage, a, id)
       // Two writes that do not end, and 25 that wait for them.
