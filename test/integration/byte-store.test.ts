@@ -43,19 +43,23 @@ function encrypted(store: ByteStore): ByteStore {
 const LONG = process.env.TEST_LONG === '1'
 // With TEST_LONG=1 on every store.
 for (const s3 of testServices().s3.slice(0, LONG ? undefined : 1)) {
-  byteStoreContract(`encrypted on ${s3.name}`, async () => {
-    const bucket = await freshBucket(s3)
-    const { endpoint, region, accessKeyId, secretAccessKey } = s3
-    const credentials = { accessKeyId, secretAccessKey }
-    const store = new S3ByteStore({ endpoint, region, bucket: bucket.name, credentials, maxSockets: 8 })
-    return {
-      store: encrypted(store),
-      cleanup: async () => {
-        await store.close()
-        await bucket.cleanup()
-      },
-    }
-  })
+  byteStoreContract(
+    `encrypted on ${s3.name}`,
+    async () => {
+      const bucket = await freshBucket(s3)
+      const { endpoint, region, accessKeyId, secretAccessKey } = s3
+      const credentials = { accessKeyId, secretAccessKey }
+      const store = new S3ByteStore({ endpoint, region, bucket: bucket.name, credentials, maxSockets: 8 })
+      return {
+        store: encrypted(store),
+        cleanup: async () => {
+          await store.close()
+          await bucket.cleanup()
+        },
+      }
+    },
+    { takesCrc: true },
+  )
 }
 
 for (const s3 of testServices().s3) {
@@ -78,17 +82,21 @@ for (const s3 of testServices().s3) {
   })
 }
 
-byteStoreContract('encrypted files', async () => {
-  const root = await mkdtemp(join(tmpdir(), 'byte-store-'))
-  const store = await FileByteStore.open({ root })
-  return {
-    store: encrypted(store),
-    cleanup: async () => {
-      await store.close()
-      await rm(root, { recursive: true })
-    },
-  }
-})
+byteStoreContract(
+  'encrypted files',
+  async () => {
+    const root = await mkdtemp(join(tmpdir(), 'byte-store-'))
+    const store = await FileByteStore.open({ root })
+    return {
+      store: encrypted(store),
+      cleanup: async () => {
+        await store.close()
+        await rm(root, { recursive: true })
+      },
+    }
+  },
+  { takesCrc: true },
+)
 
 byteStoreContract('files', async () => {
   const root = await mkdtemp(join(tmpdir(), 'byte-store-'))

@@ -18,7 +18,7 @@ import { HEADER_BYTES, openedBytes, sealedBytes } from './lengths.ts'
 import { openedStream } from './opened-stream.ts'
 import { cutBytes, saltOf, sealPiece } from './piece.ts'
 import { ownRun, pieceOf } from './secrets.ts'
-import { openEndedSpans, readingOf } from './spans.ts'
+import { type DataKeyOf, openEndedSpans, readingOf } from './spans.ts'
 import { type Span, Unsealer } from './unsealer.ts'
 
 /** What one upload's store needs beside the row. */
@@ -27,7 +27,7 @@ export interface EncryptingOptions {
   /** The upload, as its row has it. */
   readonly row: StoreChoice
   /** Throws `store_unavailable` when its key is not listed. */
-  readonly dataKeyOf: (upload: string) => Buffer
+  readonly dataKeyOf: DataKeyOf
   /** A stored object is not what was written. */
   readonly damaged: (key: string, error: UploadError) => void
 }
@@ -186,13 +186,13 @@ export class EncryptingStore implements ByteStore {
   /** Nothing to close: the store below is shared. */
   async close(): Promise<void> {}
 
-  /** Once for all tries of a write: a retried one sends the same stored bytes. */
-  #seal(key: string, at: number, { body, crc32 }: Piece): Piece {
+  /**
+   * Once for all tries of a write: a retried one sends the same stored bytes. The caller took the CRC-32 of the file's bytes
+   * a moment ago; what the store checks is the one of these.
+   */
+  #seal(key: string, at: number, { body }: Piece): Piece {
     const { row, dataKeyOf } = this.#options
     const dataKey = dataKeyOf(row.id)
-    if (crc32OfChunks(body.chunks) !== crc32) {
-      throw new UploadError('internal', `The bytes for ${key} are not what their CRC-32 says.`)
-    }
     const chunks: Buffer[] = []
     let start = at
     for (const piece of cutBytes(body, this.#piece)) {

@@ -14,9 +14,9 @@ test('a data key opens with the key that wrapped it, also when another one is cu
   const wrapped = new Keyring([old]).wrap(upload, dataKey)
   assert.notEqual(new Keyring([old]).wrap(upload, dataKey), wrapped, 'a new salt each time')
   const both = new Keyring([now, old])
-  assert.deepEqual(both.unwrap('2025', upload, wrapped), dataKey)
+  assert.ok(both.unwrap('2025', upload, wrapped).equals(dataKey))
   const again = both.rewrap('2025', upload, wrapped)
-  assert.deepEqual(new Keyring([now]).unwrap('2026', upload, again), dataKey)
+  assert.ok(new Keyring([now]).unwrap('2026', upload, again).equals(dataKey))
   assert.equal(wrapped.length, 86, '64 bytes: salt, key and tag')
 })
 

@@ -2,7 +2,7 @@
  * The keys of ENCRYPTION_KEYS. None of them touches a file: each wraps the data keys of uploads, so that a new key means
  * wrapping those again, not the files.
  */
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto'
 import { UploadError } from '../../uploads/errors.ts'
 
 /** A key with its name. The key has 32 bytes. */
@@ -21,22 +21,22 @@ const NONCE = Buffer.alloc(12)
 
 /** What wraps data keys. The first key is the current one; the others only unwrap. */
 export class Keyring {
-  readonly #keys: ReadonlyMap<string, Buffer>
+  readonly #keys: ReadonlyMap<string, KeyObject>
   /** null: there is no key at all, and what is encrypted cannot be read. */
   readonly currentId: string | null
 
   /** Ids are distinct. */
   constructor(keys: readonly EncryptionKey[]) {
     this.currentId = keys[0]?.id ?? null
-    this.#keys = new Map(keys.map(({ id, key }) => [id, key]))
+    this.#keys = new Map(keys.map(({ id, key }) => [id, createSecretKey(key)]))
   }
 
   /** `dataKey` under the current key, bound to its upload; base64url. */
-  wrap(upload: string, dataKey: Buffer): string {
+  wrap(upload: string, dataKey: KeyObject): string {
     if (this.currentId === null) throw new Error('there is no key to wrap with')
     const salt = randomBytes(SALT_BYTES)
     const cipher = createCipheriv(ALGORITHM, this.#wrappingKey(this.currentId, salt, upload), NONCE)
-    const sealed = [salt, cipher.update(dataKey), cipher.final(), cipher.getAuthTag()]
+    const sealed = [salt, cipher.update(dataKey.export()), cipher.final(), cipher.getAuthTag()]
     return Buffer.concat(sealed).toString('base64url')
   }
 
@@ -44,7 +44,7 @@ export class Keyring {
    * The data key. Throws `store_unavailable` when the key `id` is not listed or does not open it: what is stored is well,
    * and can be read once the right key is listed again.
    */
-  unwrap(id: string, upload: string, wrapped: string): Buffer {
+  unwrap(id: string, upload: string, wrapped: string): KeyObject {
     const bytes = Buffer.from(wrapped, 'base64url')
     const salt = bytes.subarray(0, SALT_BYTES)
     const key = this.#wrappingKey(id, salt, upload)
@@ -53,7 +53,7 @@ export class Keyring {
       const decipher = createDecipheriv(ALGORITHM, key, NONCE, { authTagLength: TAG_BYTES })
       decipher.setAuthTag(bytes.subarray(WRAPPED_BYTES - TAG_BYTES))
       const opened = decipher.update(bytes.subarray(SALT_BYTES, WRAPPED_BYTES - TAG_BYTES))
-      return Buffer.concat([opened, decipher.final()])
+      return createSecretKey(Buffer.concat([opened, decipher.final()]))
     } catch (cause) {
       throw new UploadError(
         'store_unavailable',
@@ -68,7 +68,7 @@ export class Keyring {
     return this.wrap(upload, this.unwrap(id, upload, wrapped))
   }
 
-  #wrappingKey(id: string, salt: Buffer, upload: string): Buffer {
+  #wrappingKey(id: string, salt: Buffer, upload: string): KeyObject {
     const key = this.#keys.get(id)
     if (!key) {
       throw new UploadError(
@@ -76,11 +76,12 @@ export class Keyring {
         `Upload ${upload} is encrypted with the key "${id}", which ENCRYPTION_KEYS does not list: add it again.`,
       )
     }
-    return Buffer.from(hkdfSync('sha256', key, salt, `upload-service data key 1\0${upload}`, 32))
+    const derived = hkdfSync('sha256', key, salt, `upload-service data key 1\0${upload}`, 32)
+    return createSecretKey(Buffer.from(derived))
   }
 }
 
 /** A new data key: 256 random bits. */
-export function newDataKey(): Buffer {
-  return randomBytes(DATA_KEY_BYTES)
+export function newDataKey(): KeyObject {
+  return createSecretKey(randomBytes(DATA_KEY_BYTES))
 }

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { ByteRange } from '../../uploads/ports/byte-store.ts'
 import type { Layout, SealedRun } from '../../uploads/words.ts'
 import { layoutBytes, storedLayoutBytes, storedRunBytes } from './layout.ts'
@@ -14,7 +15,7 @@ export interface Reading {
 }
 
 /** The data key of an upload whose bytes are part of the object. Throws `store_unavailable`. */
-export type DataKeyOf = (upload: string) => Buffer
+export type DataKeyOf = (upload: string) => KeyObject
 
 /** How to read bytes [first, last] of an object; null: all of them. */
 export function readingOf(layout: Layout, range: ByteRange | null, dataKeyOf: DataKeyOf): Reading {
@@ -27,7 +28,7 @@ export function readingOf(layout: Layout, range: ByteRange | null, dataKeyOf: Da
 }
 
 /** How to read an object whose length is not known, written whole by its upload. */
-export function* openEndedSpans(run: Omit<SealedRun, 'bytes'>, dataKey: Buffer): Generator<Span> {
+export function* openEndedSpans(run: Omit<SealedRun, 'bytes'>, dataKey: KeyObject): Generator<Span> {
   const whole = { kind: 'piece', dataKey, bytes: null, full: run.piece, first: 0, salt: null } as const
   for (let at = run.at; ; at += run.piece) {
     yield { ...whole, place: { key: run.key, at }, end: Number.POSITIVE_INFINITY }

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { UploadError } from '../../uploads/errors.ts'
 import type { ByteStore, SecretsOf, StoreChoice, Stores } from '../../uploads/ports/byte-store.ts'
 import { EncryptingStore } from './encrypting-store.ts'
@@ -52,8 +53,8 @@ export function withEncryption(inner: Stores, { keys, encryptNew, damaged }: Enc
 }
 
 /** Unwraps each data key of the row once, when it is asked for: nothing of a row alone needs it. */
-function dataKeys(keyring: Keyring, { id, encoding, keyId, dataKeys }: StoreChoice): (upload: string) => Buffer {
-  const opened = new Map<string, Buffer>()
+function dataKeys(keyring: Keyring, { id, encoding, keyId, dataKeys }: StoreChoice): (upload: string) => KeyObject {
+  const opened = new Map<string, KeyObject>()
   return (upload) => {
     const known = opened.get(upload)
     if (known) return known

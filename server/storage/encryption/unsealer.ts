@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { UploadError } from '../../uploads/errors.ts'
 import { FRAME_BYTES, framesOf, HEADER_BYTES, TAG_BYTES } from './lengths.ts'
 import { openFrame, type Place, pieceKey, saltOf } from './piece.ts'
@@ -13,7 +14,7 @@ export interface PlainSpan {
 export interface PieceSpan {
   readonly kind: 'piece'
   readonly place: Place
-  readonly dataKey: Buffer
+  readonly dataKey: KeyObject
   /** Bytes of the file in the whole piece; null: it is the last one and ends where the object ends, or is full. */
   readonly bytes: number | null
   /** Bytes of a full piece. */
@@ -36,7 +37,7 @@ export class Unsealer {
   /** What is left of a plain span. */
   #plainLeft = 0
   /** Of the piece that is being read; null: its header comes next. */
-  #key: Buffer | null = null
+  #key: KeyObject | null = null
   #frame = 0
   #pieces = 0
   #pending: Buffer[] = []
@@ -93,22 +94,26 @@ export class Unsealer {
 
   #header(span: PieceSpan): boolean {
     if (span.salt === null && this.#have < HEADER_BYTES) return false
-    const salt = span.salt ?? saltOf(this.#take(HEADER_BYTES))
+    const salt = span.salt ?? saltOf(Buffer.concat(this.#take(HEADER_BYTES)))
     if (!salt) throw this.#damaged('has no header where a piece begins')
     this.#key = pieceKey(span.dataKey, salt, span.place)
     this.#frame = span.salt === null ? 0 : Math.floor(span.first / FRAME_BYTES)
     return true
   }
 
-  #piece(span: PieceSpan, key: Buffer, opened: Buffer[], ended: boolean): boolean {
+  #piece(span: PieceSpan, key: KeyObject, opened: Buffer[], ended: boolean): boolean {
     const size = this.#frameSize(span, ended)
     if (size === null) return false
     const start = this.#frame * FRAME_BYTES
     const last = this.#frame === framesOf(span.bytes ?? span.full) - 1 || (span.bytes === null && ended)
     const frame = openFrame(key, this.#frame, last, this.#take(size))
     if (!frame) throw this.#damaged(`is not what was written, in frame ${this.#frame} of the piece`)
-    const wanted = frame.subarray(Math.max(0, span.first - start), Math.max(0, span.end - start))
-    if (wanted.length > 0) opened.push(wanted)
+    let at = start
+    for (const bytes of frame) {
+      const wanted = bytes.subarray(Math.max(0, span.first - at), Math.max(0, span.end - at))
+      if (wanted.length > 0) opened.push(wanted)
+      at += bytes.length
+    }
     this.#frame++
     if (last || start + FRAME_BYTES >= span.end) this.#leavePiece()
     return true
@@ -143,24 +148,19 @@ export class Unsealer {
     return span
   }
 
-  /** The next `count` bytes in one buffer; they are there. */
-  #take(count: number): Buffer {
-    const [first] = this.#pending
+  /** The next `count` bytes; they are there. */
+  #take(count: number): Buffer[] {
     this.#have -= count
-    if (first && first.length > count) {
-      this.#pending[0] = first.subarray(count)
-      return first.subarray(0, count)
-    }
     const taken: Buffer[] = []
-    let left = count
-    while (left > 0) {
-      const chunk = this.#pending.shift()
+    for (let left = count; left > 0; ) {
+      const chunk = this.#pending[0]
       if (!chunk) throw new Error('more was taken than is there')
       taken.push(chunk.subarray(0, left))
-      if (chunk.length > left) this.#pending.unshift(chunk.subarray(left))
+      if (chunk.length > left) this.#pending[0] = chunk.subarray(left)
+      else this.#pending.shift()
       left -= Math.min(left, chunk.length)
     }
-    return taken.length === 1 && taken[0] ? taken[0] : Buffer.concat(taken, count)
+    return taken
   }
 
   #damaged(how: string): UploadError {
