@@ -46,7 +46,7 @@ const isRead = (name: string): boolean => toolSources.some((file) => textOf(file
 
 function isSetting(name: string): boolean {
   if (Object.hasOwn(SETTINGS, name) || OTHERS.has(name)) return true
-  return /^(TEST|BENCH)_/.test(name) && isRead(name)
+  return /^(TEST|BENCH|PEERS)_/.test(name) && isRead(name)
 }
 
 const columns = new Set(textOf('db/schema.sql').match(/[a-z][a-z0-9_]*/g))

@@ -126,7 +126,7 @@ describe('the finish', () => {
   })
 
   const heardOnce = async (path: string): Promise<void> => {
-    await eventually(async () => (await target.finishes(path)).jobs > 0, 'the application heard of it', 20_000)
+    await eventually(async () => (await target.finishes(path)).jobs > 0, 'the application heard of it', 40_000)
     assert.deepEqual(await target.finishes(path), ONCE)
     await standing.tus.contentIs(path, BYTES)
   }

@@ -56,7 +56,7 @@ describe('two writers', () => {
     const expected = Buffer.concat([OLD.subarray(0, offset), NEW.subarray(offset)])
     await tus.contentIs(path, expected)
     await stopped.tus.contentIs(path, expected)
-    await eventually(async () => (await target.finishes(path)).jobs > 0, 'the application heard of it', 20_000)
+    await eventually(async () => (await target.finishes(path)).jobs > 0, 'the application heard of it', 40_000)
     assert.deepEqual(await target.finishes(path), ONCE)
   })
 
