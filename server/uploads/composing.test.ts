@@ -76,6 +76,25 @@ test('segments of any size, at random', () => {
   }
 })
 
+test('equal parts of a large file are cut where its segments end, so that nothing is read through us', () => {
+  for (const [count, parts] of [
+    [1, 640],
+    [40, 40 * 320],
+    [1024, 8192],
+  ] as const) {
+    const segments = segmentsOf(...Array.from({ length: count }, () => 640 * P))
+    const length = segments.at(-1)?.end ?? 0
+    const plan = planComposition(segments, length, { ...LIMITS, equalParts: true })
+    assert.ok(plan.parts.length <= Math.min(parts, LIMITS.maxParts), `${plan.parts.length} parts`)
+    for (const { start, end } of plan.parts) {
+      assert.ok(
+        segments.some((segment) => segment.start <= start && end <= segment.end),
+        `${start} to ${end}`,
+      )
+    }
+  }
+})
+
 test('equal parts are equal but for the last, however long the file is', () => {
   for (const length of [1, 3 * P, 3 * P + 1, 200 * GIB, 5 * 1024 * GIB]) {
     const { parts, partBytes } = planComposition(segmentsOf(length), length, { ...LIMITS, equalParts: true, cutAfter })

@@ -52,7 +52,7 @@ export interface Composed {
 export function planComposition(segments: readonly Segment[], length: number, limits: CompositionLimits): Plan {
   const { partBytes: unit, maxParts } = limits
   if (limits.equalParts) {
-    const partBytes = unit * Math.max(1, Math.ceil(length / unit / maxParts))
+    const partBytes = equalPartBytes(segments, length, unit, maxParts)
     return { partBytes, parts: pieces(0, length, partBytes) }
   }
   const parts: PlannedPart[] = []
@@ -63,6 +63,22 @@ export function planComposition(segments: readonly Segment[], length: number, li
     else parts.push({ start: position, end: gatheredUntil(segments, position, length, limits) })
   }
   return { partBytes: unit, parts }
+}
+
+/**
+ * The size of equal parts by which least has to be read through us: what crosses a segment's end cannot be copied, and
+ * is as large as a part. 5 TiB in segments of 640 P: 80 P and nothing is read, where 66 P would do and a part of 528 MiB
+ * would be read for nearly every segment.
+ */
+function equalPartBytes(segments: readonly Segment[], length: number, unit: number, maxParts: number): number {
+  const least = Math.max(1, Math.ceil(length / unit / maxParts))
+  let best = { size: least * unit, read: Number.POSITIVE_INFINITY }
+  for (let count = least; count <= 2 * least && count * unit <= Math.max(COPY_LIMIT, least * unit); count++) {
+    const size = count * unit
+    const read = size * segments.filter(({ end }) => end < length && end % size !== 0).length
+    if (read < best.read) best = { size, read }
+  }
+  return best.size
 }
 
 function isCopied(inside: Segment, position: number, length: number, { minPartBytes }: CompositionLimits): boolean {

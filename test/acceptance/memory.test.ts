@@ -23,7 +23,7 @@ const MIB = 1024 * KIB
  */
 const CROWD = LONG
   ? { count: 1000, seconds: 90, limitMb: '512', budgetMb: undefined, bound: () => 512 }
-  : { count: 300, seconds: 15, limitMb: '512', budgetMb: '32', bound: (idle: number) => idle + 32 + 110 }
+  : { count: 300, seconds: 15, limitMb: '512', budgetMb: '32', bound: (idle: number) => idle + 32 + 90 }
 
 let sink: Sink
 let world: World
