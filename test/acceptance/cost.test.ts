@@ -60,7 +60,8 @@ test(`${patches} PATCHes of 1 KiB: at most 1.2 writes each, and five times the p
     assert.ok(writes.length <= 1.2 * patches, seen)
     assert.ok(written(writes) <= 5 * bytes.length, seen)
     const readBack = proxy.of('GetObject').filter(({ key }) => key.startsWith('uploads-tails'))
-    assert.deepEqual(readBack, [], 'within the budget nothing is read back')
+    // In the long run some tails rest for longer than copies of them are kept (30 s).
+    if (!LONG) assert.deepEqual(readBack, [], 'within the budget nothing is read back')
   })
 })
 
