@@ -136,7 +136,8 @@ test(`${gibs} GiB in one PATCH take no more memory at their end than at their be
   const { requests } = await sink.counts(world.bucket)
   const segments = LONG ? 40 : 8
   assert.equal(requests.UploadPartCopy, segments, `${segments} segments were put together: ${JSON.stringify(requests)}`)
-  assert.ok(watch.peak <= (LONG ? 512 : idle + 48 + 110), seen)
+  // What V8 has not collected yet depends on how fast the bytes come; a quarter of them kept would be far over it.
+  assert.ok(watch.peak <= (LONG ? 512 : idle + 48 + 210), seen)
   // A gibibyte is over before the pool is as large as it gets.
   if (LONG) assert.ok(end <= middle * 1.05 + 16, `resident memory grows: ${seen}`)
 })
