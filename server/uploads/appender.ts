@@ -313,8 +313,10 @@ export class Appender {
 
   /** The open multipart upload; its id is in the row before its first part is sent. */
   async #multipart(): Promise<{ multipartId: string; multipartKey: string }> {
-    const { row, hold } = this.#open
+    const { row, hold, session } = this.#open
     if (row.multipartId !== null && row.multipartKey !== null) {
+      // Somebody's late write: the finish would look for the last part where it is not.
+      if (session.multipartId !== row.multipartId) throw this.#ended()
       return { multipartId: row.multipartId, multipartKey: row.multipartKey }
     }
     const { store } = this.#open

@@ -81,7 +81,11 @@ export class OpenUpload {
     const generation = this.hold.epoch
     if (options.raise) this.hold.raisingTo = generation + 1
     const seenAt = Date.now()
-    const row = await this.#deps.records.change(this.#row.id, change, { ...options, generation })
+    const row = await this.#deps.records.change(this.#row.id, change, { ...options, generation }).catch((error) => {
+      // It may still be applied, under a generation that the next holder would share: so that one raises it.
+      this.hold.unanswered = true
+      throw error
+    })
     if (!row) {
       this.hold.lose('the row moved on without it')
       this.hold.assert()

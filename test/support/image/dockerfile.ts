@@ -59,7 +59,7 @@ function userOf(rest: string): Step {
 function stepOf(word: string, rest: string): Step {
   switch (word) {
     case 'ENV':
-      return { kind: 'env', values: Object.fromEntries(rest.split(/\s+/).map((pair) => pair.split('=', 2))) }
+      return { kind: 'env', values: Object.fromEntries(rest.split(/\s+/).map(pairOf)) }
     case 'WORKDIR':
       return { kind: 'workdir', path: rest }
     case 'COPY': {
@@ -123,4 +123,10 @@ export function contextFilter(ignoreFile: string): (path: string) => boolean {
     const last = patterns.findLast(({ pattern }) => prefixes.some((prefix) => pattern.test(prefix)))
     return last?.keeps ?? true
   }
+}
+
+/** `NAME=value`; the value may have further `=` in it. */
+function pairOf(text: string): [string, string] {
+  const at = text.indexOf('=')
+  return [text.slice(0, at), text.slice(at + 1)]
 }

@@ -156,7 +156,7 @@ export const MUTATIONS: readonly Mutation[] = [
         replace: "if (message?.type === 'offset') return message.offset",
       },
     ],
-    broken: false,
+    broken: true,
   },
   {
     name: 'goes on with a row that was read amid a recovery',
