@@ -60,7 +60,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'hands on cleanly what the session does not say',
-    edits: [{ file: 'open-upload.ts', find: 'this.hold.unanswered = true\n      throw error', replace: 'throw error' }],
+    edits: [
+      {
+        file: 'open-upload.ts',
+        find: 'must never count it behind what comes next.\n      this.hold.unanswered = true',
+        replace: 'may count it.',
+      },
+    ],
     broken: true,
   },
   {
