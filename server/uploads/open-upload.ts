@@ -7,6 +7,7 @@ import { countedTwice } from './memory.ts'
 import type { ByteStore, Piece } from './ports/byte-store.ts'
 import type { Session } from './ports/coordination.ts'
 import type { ChangeOptions, UploadChange } from './ports/records.ts'
+import type { Loan } from './tail-cache.ts'
 import type { Bytes, Part, Segment, Tail, Upload } from './words.ts'
 
 /**
@@ -28,7 +29,7 @@ export class OpenUpload {
   #heldBack = false
   #ended = false
   /** Keys of cached tails that a write of ours may point into, and how much was read back for it. */
-  readonly #lent = new Set<string>()
+  readonly #lent = new Map<string, Loan>()
   #borrowed = 0
   /** A write failed: what it was given is not used again. */
   #failed = false
@@ -208,7 +209,7 @@ export class OpenUpload {
   forgetTails(tails: readonly Tail[] = this.#session.tails): void {
     for (const tail of tails) {
       const key = this.#keyOf(tail)
-      this.#deps.tails.delete(key, !this.#failed)
+      this.#deps.tails.delete(key, this.#failed ? null : (this.#lent.get(key) ?? null))
       this.#lent.delete(key)
     }
     if (this.#lent.size === 0) this.#repay()
@@ -229,10 +230,11 @@ export class OpenUpload {
   #lend(tail: Tail): Bytes | null {
     const key = this.#keyOf(tail)
     // Once is enough: both would be given back together.
-    if (this.#lent.has(key)) this.#deps.tails.unlend(key)
-    const bytes = this.#deps.tails.lend(key)
-    if (bytes) this.#lent.add(key)
-    return bytes
+    const before = this.#lent.get(key)
+    if (before) this.#deps.tails.unlend(key, before)
+    const loan = this.#deps.tails.lend(key)
+    if (loan) this.#lent.set(key, loan)
+    return loan?.kept.bytes ?? null
   }
 
   /** Room for all that is missing at once: whoever waited with a part of it could wait for somebody who does, too. */
@@ -295,9 +297,9 @@ export class OpenUpload {
 
   /** No write of ours is under way any more: nothing that {@link tailBytes} returned is used again. */
   giveBack(): void {
-    for (const key of this.#lent) {
+    for (const [key, loan] of this.#lent) {
       if (this.#failed) this.#deps.tails.delete(key)
-      else this.#deps.tails.unlend(key)
+      else this.#deps.tails.unlend(key, loan)
     }
     this.#lent.clear()
     this.#repay()

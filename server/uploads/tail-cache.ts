@@ -17,6 +17,12 @@ interface Entry {
 }
 
 /**
+ * Bytes that a write may point into. It is of these very bytes: the same tail may be read back twice, by two holders of
+ * one process of which the first does not know yet that it was replaced.
+ */
+export type Loan = Pick<Entry, 'kept'>
+
+/**
  * Bytes of tails that are durable already, kept so that the part they belong to need not be read back.
  * Keyed by the tail's object key, which is never written twice, so an entry can be missing but never wrong.
  * The longest unused goes first; all but what is lent may go at any time, and each goes when it was not used for a
@@ -41,20 +47,20 @@ export class TailCache {
    * Lends the bytes for a write: they stay until {@link unlend}, or {@link delete} once the write was answered. Where
    * neither comes they are left to the garbage collector in the end.
    */
-  lend(key: string): Bytes | null {
+  lend(key: string): Loan | null {
     const entry = this.#entries.get(key)
     if (!entry) return null
     entry.lent++
     entry.usedAt = Date.now()
     this.#entries.delete(key)
     this.#entries.set(key, entry)
-    return entry.kept.bytes
+    return entry
   }
 
   /** The write is over, and nobody points into the bytes for its sake any more. */
-  unlend(key: string): void {
+  unlend(key: string, loan: Loan): void {
     const entry = this.#entries.get(key)
-    if (entry && entry.lent > 0) entry.lent--
+    if (entry === loan && entry.lent > 0) entry.lent--
   }
 
   /** Where to gather bytes that are to be {@link put}. */
@@ -78,19 +84,25 @@ export class TailCache {
     }
   }
 
-  /** Keeps bytes that were read back, whatever the budget says: they are about to be lent. */
+  /**
+   * Keeps bytes that were read back, whatever the budget says: they are about to be lent. Those that are there already
+   * are the same, and may be lent.
+   */
   put(key: string, kept: Kept): void {
-    this.delete(key)
     this.expire()
+    if (this.#entries.has(key)) {
+      kept.release(true)
+      return
+    }
     this.#entries.set(key, { kept, usedAt: Date.now(), lent: 0 })
   }
 
-  /** Whoever lent it and deletes it says with `answered` that its write is over. */
-  delete(key: string, answered = false): void {
+  /** Whoever lent it and deletes it gives back its `loan` when its write is over. */
+  delete(key: string, loan: Loan | null = null): void {
     const entry = this.#entries.get(key)
     if (!entry) return
     this.#entries.delete(key)
-    entry.kept.release(entry.lent === 0 || (answered && entry.lent === 1))
+    entry.kept.release(entry.lent === 0 || (entry === loan && entry.lent === 1))
   }
 
   /** Drops what was not used for {@link KEEP_MS}. */
