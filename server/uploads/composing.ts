@@ -250,7 +250,13 @@ async function readPiece(open: OpenUpload, piece: PlannedPart, behind: Bytes): P
     const range = { first: from - segment.start, last: to - segment.start - 1 }
     const stream = await open.store.read(segment.key, range, open.hold.signal)
     const chunks: Buffer[] = []
-    for await (const chunk of stream ?? []) chunks.push(chunk)
+    try {
+      for await (const chunk of stream ?? []) chunks.push(chunk)
+    } catch (error) {
+      // As with a tail that is read back: of a lost hold the stream only says that it was ended.
+      open.hold.assert()
+      throw error
+    }
     all.push({ chunks, length: chunks.reduce((sum, chunk) => sum + chunk.length, 0) })
   }
   const behindStart = open.row.segments.at(-1)?.end ?? 0

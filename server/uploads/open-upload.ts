@@ -261,6 +261,8 @@ export class OpenUpload {
       for await (const chunk of stream ?? []) gathering.append(chunk)
     } catch (error) {
       gathering.take(gathering.length).release(true)
+      // A stream that was ended because the hold is lost says no more than that it was ended.
+      this.hold.assert()
       throw error
     }
     const { length } = gathering
