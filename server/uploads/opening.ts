@@ -46,7 +46,11 @@ async function enter(deps: Deps, row: Upload, { hold, taken }: Acquired, known: 
     const seenAt = Date.now()
     const now = await deps.records.find(row.id)
     if (!now || !isUnfinished(now.state)) return null
-    if (!agrees(taken.session, now)) return recover(deps, now, hold, null)
+    if (!agrees(taken.session, now)) {
+      // Only a generation that was read before our token was in place may be raised: this look may have come so late that
+      // another holder is there, and acknowledges.
+      return now.generation === row.generation ? recover(deps, row, hold, null) : null
+    }
     hold.rowSeenAt = seenAt
     return new OpenUpload(deps, hold, now, taken.session, true)
   }
