@@ -332,30 +332,6 @@ describe('engine on the embedded drivers', () => {
     assert.equal(sha256(await content(id)), sha256(bytes))
   })
 
-  test('a change of the row that was given up on is no longer applied once the next request has begun', async () => {
-    const bytes = bytesOf(2_000_000)
-    const id = await create(bytes.length)
-    await append(id, 0, bytes.subarray(0, 1000))
-    const { records } = world.database
-    const late: (() => Promise<unknown>)[] = []
-    const engine = await world.engine({
-      records: {
-        ...records,
-        change: (upload, change, options) => {
-          if (typeof change.multipartId !== 'string') return records.change(upload, change, options)
-          late.push(() => records.change(upload, change, options))
-          return Promise.reject(new UploadError('records_unavailable', 'no answer'))
-        },
-      },
-    })
-    const sent = bytes.subarray(1000, 1_200_000)
-    await assert.rejects(append(id, 1000, sent, engine), (error) => hasCode(error, 'records_unavailable'))
-    const { offset } = await two.inspect(ALICE, id)
-    assert.deepEqual(await Promise.all(late.map((apply) => apply())), [null])
-    await append(id, offset, bytes.subarray(offset), two)
-    assert.equal(sha256(await content(id)), sha256(bytes))
-  })
-
   test('a store that lost the open multipart upload ends the upload as lost', async () => {
     const bytes = bytesOf(2_000_000)
     const id = await create(bytes.length)
