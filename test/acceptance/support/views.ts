@@ -98,7 +98,9 @@ export function productionInsight(world: World): Insight {
 /** Files below `directory` whose path has the id, with their sizes. */
 export async function filesView(directory: string, id: string): Promise<{ name: string; bytes: number }[]> {
   const found: { name: string; bytes: number }[] = []
-  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+  // A folder may go while it is listed; then what is there is listed anew.
+  const list = () => readdir(directory, { recursive: true, withFileTypes: true })
+  for (const entry of await list().catch(list).catch(list)) {
     const name = relative(directory, join(entry.parentPath, entry.name))
     // A record file tells of an upload and has none of its bytes.
     if (!entry.isFile() || !name.includes(id) || name.endsWith('.record')) continue
